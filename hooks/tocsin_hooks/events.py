@@ -1,0 +1,154 @@
+"""The immutable record of one state change."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pendulum
+
+EVENT_VERSION = 1
+"""Version of an event's JSON form. It grows when a field changes its meaning or goes; new fields do not count."""
+
+_NAMESPACE = uuid.UUID("6f1d5a0e-30a8-5c5b-9d0c-7a1a2f3c9b11")  # drawn once, for the ids of tocsin's events
+
+
+def event_id(
+    source: str,
+    run_id: str,
+    task_run_id: str,
+    map_index: int | None,
+    attempt: int,
+    loop_count: int,
+    state: str,
+) -> str:
+    """The id of a state change: a UUIDv5 of what it happened to, so that a change reported twice is one event.
+
+    >>> event_id("tocsin", "r", "t", None, 1, 1, "Failed") == event_id("tocsin", "r", "t", None, 1, 1, "Failed")
+    True
+    """
+    identity = (source, run_id, task_run_id, map_index, attempt, loop_count, state)
+    return str(uuid.uuid5(_NAMESPACE, json.dumps(identity)))
+
+
+@dataclass(frozen=True, slots=True)
+class ExceptionSummary:
+    """An exception as text: what a person needs, and nothing that must be unpickled."""
+
+    type: str
+    message: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class Event:
+    """One settled change of the state of a flow run or a task run.
+
+    A change of the flow run itself has an empty `task`. Times are UTC; `duration` is in seconds. `state_family`
+    names the state's class and its ancestors, nearest first, so that `is_failed` can be asked of an event whose
+    state class is not known here. All values are plain data: the JSON form is what webhooks carry.
+    """
+
+    id: str
+    time: pendulum.DateTime
+    flow: str
+    run_id: str
+    state: str
+    state_family: tuple[str, ...]
+    old_state: str = ""
+    sequence: int | None = None
+    """Position in the store's history; None until it is stored."""
+    source: str = "tocsin"
+    project: str = ""
+    run_name: str = ""
+    task: str = ""
+    task_run_id: str = ""
+    map_index: int | None = None
+    attempt: int = 1
+    max_attempts: int = 1
+    loop_count: int = 1
+    message: str = ""
+    tags: frozenset[str] = frozenset()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    exception: ExceptionSummary | None = None
+    duration: float | None = None
+    will_retry: bool = False
+    """Whether this failure is not the last word: a `Retrying` follows."""
+    next_attempt_at: pendulum.DateTime | None = None
+    severity: str = ""
+    url: str = ""
+    host: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """Extra labels, from the pipeline or from `tocsin_enrich`."""
+
+    @cached_property
+    def subject(self) -> str:
+        """What the change happened to, for people: `flow`, `flow/task` or `flow/task[3]`."""
+        if not self.task:
+            return self.flow
+        index = "" if self.map_index is None else f"[{self.map_index}]"
+        return f"{self.flow}/{self.task}{index}"
+
+    def is_a(self, state: str) -> bool:
+        """Whether the state entered is of the class `state` or below it."""
+        return state in self.state_family
+
+    def replace(self, **changes: Any) -> Event:
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The event as plain JSON data; times in ISO 8601 with offset."""
+        data: dict[str, Any] = {"version": EVENT_VERSION}
+        for name in _FIELDS:
+            data[name] = getattr(self, name)
+        data["time"] = self.time.isoformat()
+        data["next_attempt_at"] = self.next_attempt_at.isoformat() if self.next_attempt_at else None
+        data["state_family"] = list(self.state_family)
+        data["tags"] = sorted(self.tags)
+        data["parameters"] = dict(self.parameters)
+        data["labels"] = dict(self.labels)
+        data["exception"] = dataclasses.asdict(self.exception) if self.exception else None
+        return data
+
+    def to_json(self) -> str:
+        """The event as one line of JSON."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":"))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Event:
+        """The event that `to_dict` wrote; fields of a later version are passed over.
+
+        Raises ValueError for a form newer than this one, KeyError and TypeError for what is no event.
+        """
+        if data.get("version", EVENT_VERSION) > EVENT_VERSION:
+            raise ValueError(f"event of version {data['version']}; this tocsin reads up to {EVENT_VERSION}")
+        known = {name: data[name] for name in _FIELDS if name in data}
+        known["time"] = _time(data["time"])
+        known["next_attempt_at"] = _time(data.get("next_attempt_at"))
+        known["state_family"] = tuple(data["state_family"])
+        known["tags"] = frozenset(data.get("tags", ()))
+        known["exception"] = ExceptionSummary(**data["exception"]) if data.get("exception") else None
+        return cls(**known)
+
+    @classmethod
+    def from_json(cls, text: str) -> Event:
+        """The event that `to_json` wrote."""
+        return cls.from_dict(json.loads(text))
+
+
+_FIELDS = tuple(f.name for f in dataclasses.fields(Event))
+
+
+def _time(text: str | None) -> Any:
+    if text is None:
+        return None
+    import pendulum
+
+    return pendulum.parse(text)

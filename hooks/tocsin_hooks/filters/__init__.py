@@ -1,0 +1,1 @@
+"""Filters: one expression language for the config, code and the command line."""

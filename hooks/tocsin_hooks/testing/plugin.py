@@ -1,0 +1,1 @@
+"""Fixtures of the plugin test kit, for pytest."""
