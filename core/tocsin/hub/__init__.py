@@ -1,0 +1,1 @@
+"""The hub: settles each state change, routes it, stores it, and tells the observers."""

@@ -1,0 +1,218 @@
+"""The hub: one state change at a time, from proposal to observers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from tocsin.clock import Clock
+from tocsin.hub.incidents import ends_incident, incident_key, plan
+from tocsin.hub.relevance import may_match
+from tocsin.hub.spill import Spill, SpillError
+from tocsin.plugins.calls import Hooks
+from tocsin.routing.router import Route, Router
+from tocsin.store.protocol import Store
+from tocsin.store.records import OpenIncident, Plan, Stored, StoreError
+from tocsin_hooks.events import Event, event_id
+from tocsin_hooks.filters import Filter
+from tocsin_hooks.states import State, family
+
+_log = logging.getLogger("tocsin.hub")
+
+DEFAULT_KEY = ("project", "flow", "task")
+
+
+class Note(Protocol):
+    """A durable notification asked for in code: `notify(channel, when=...)`."""
+
+    channel: str
+    filter: Filter | None
+
+
+@dataclass(slots=True)
+class Counters:
+    """What went wrong beside the runs, since the hub was started."""
+
+    spilled: int = 0
+    """Events that the store refused and that wait in the spill file."""
+    lost: int = 0
+    """Events that neither the store nor the spill file took."""
+    callbacks_failed: int = 0
+    failures: list[str] = field(default_factory=list)
+    """The first of them, in words."""
+
+    def note(self, text: str) -> None:
+        """Remember what happened, up to a bound."""
+        if len(self.failures) < 20:
+            self.failures.append(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """Where routed events go: the store, the file beside it for when it refuses, and whom to wake."""
+
+    store: Store
+    router: Router
+    spill: Spill
+    wake: Callable[[], None]
+    key: tuple[str, ...] = DEFAULT_KEY
+    tell_recovery: bool = True
+    project: str = ""
+
+
+class Hub:
+    """Publishes state changes: propose, settle, route, store, observe.
+
+    Without an `outbox` it only asks and tells the plugins. Nothing that a plugin, a route or the store does can fail
+    the run that publishes.
+    """
+
+    def __init__(self, hooks: Hooks, clock: Clock, outbox: Outbox | None = None) -> None:
+        self.hooks = hooks
+        self.clock = clock
+        self.outbox = outbox
+        self.counters = Counters()
+        self._relevant: dict[tuple[str, type[State]], bool] = {}
+        self._lock = threading.Lock()
+
+    # ------------------------------------------------------------ publishing
+
+    def wants(self, state: State, task: object | None) -> bool:
+        """Whether a change into `state` can interest anybody: if not, no event need be built."""
+        subject = "flow" if task is None else "task"
+        kind = type(state)
+        if (relevant := self._relevant.get((subject, kind))) is None:
+            relevant = self._routes_want(subject, kind)
+            self._relevant[subject, kind] = relevant
+        return relevant or self.hooks.observes(subject, family(kind))
+
+    def _routes_want(self, subject: str, kind: type[State]) -> bool:
+        if self.outbox is None:
+            return False
+        router, names = self.outbox.router, family(kind)
+        filters = [route.filter for route in router.routes]
+        if router.default_send:
+            filters.append(router.opens)
+        can_close = "Success" in names and bool(filters)
+        return can_close or any(f is None or may_match(f, names, subject) for f in filters)
+
+    def publish(self, event: Event, state: State, notes: Sequence[Note] = ()) -> State:
+        """Settle a change, commit what routes make of it, then tell the observers. Returns the settled state.
+
+        When this returns, the deliveries planned for the event are on disk; none has been waited for.
+        """
+        settled = self.hooks.propose(event, state)
+        if settled is not state:
+            event = settled_event(event, settled)
+        if self.outbox is not None:
+            event = event.replace(project=event.project or self.outbox.project)
+        if labels := self.hooks.enrich(event):
+            event = event.replace(labels={**labels, **event.labels})
+        if self.outbox is not None and not event.will_retry:
+            event = self._route(self.outbox, event, notes)
+        self.hooks.observe(event)
+        return settled
+
+    def _route(self, outbox: Outbox, event: Event, notes: Sequence[Note]) -> Event:
+        try:
+            stored = self.store_event(outbox, event, notes)
+        except StoreError as error:
+            self._spill(outbox, event, notes, error)
+            return event
+        if stored.deliveries:
+            outbox.wake()
+        return stored.event
+
+    def store_event(self, outbox: Outbox, event: Event, notes: Sequence[Note] = ()) -> Stored:
+        """Decide where an event goes and commit it. Raises StoreError when the store refuses."""
+        extra = [Route(f"code:{note.channel}", note.filter, (note.channel,)) for note in notes]
+        decision = outbox.router.decide(event, extra)
+        opens = outbox.router.opens is not None and outbox.router.opens.matches(event)
+        key = incident_key(event, outbox.key)
+        if not (decision.matched or opens or ends_incident(event)):
+            return Stored(event)
+        if not decision.matched and not outbox.store.is_open(key):
+            return Stored(event)
+
+        def planner(incident: OpenIncident | None) -> Plan:
+            return plan(event, decision, incident, opens=opens, tell_recovery=outbox.tell_recovery)
+
+        return outbox.store.append(event, key, planner, now=self.clock.now())
+
+    def callback_failed(self, name: str, subject: str, error: Exception) -> None:
+        """Count a notification callback that raised; the run goes on."""
+        with self._lock:
+            self.counters.callbacks_failed += 1
+            self.counters.note(f"callback '{name}' of '{subject}' raised {type(error).__name__}: {error}")
+
+    # ------------------------------------------------------------ when the store refuses
+
+    def _spill(self, outbox: Outbox, event: Event, notes: Sequence[Note], error: StoreError) -> None:
+        channels = [note.channel for note in notes if note.filter is None or note.filter.matches(event)]
+        with self._lock:
+            try:
+                outbox.spill.add(event, channels)
+            except SpillError as second:
+                self.counters.lost += 1
+                self.counters.note(f"event '{event.subject} {event.state}' is lost: {error}; {second}")
+                _log.critical("event '%s %s' is LOST: %s; %s", event.subject, event.state, error, second)
+                return
+            self.counters.spilled += 1
+            self.counters.note(f"event '{event.subject} {event.state}' waits in '{outbox.spill.path}': {error}")
+        _log.error(
+            "event '%s %s' could not be stored and waits in '%s' for the next run or 'tocsin hub': %s",
+            event.subject,
+            event.state,
+            outbox.spill.path,
+            error,
+        )
+
+    def replay_spill(self) -> int:
+        """Store the events that wait in the spill file; how many. What the store still refuses stays there."""
+        if self.outbox is None:
+            return 0
+        outbox, count = self.outbox, 0
+
+        def store(event: Event, channels: Sequence[str]) -> None:
+            nonlocal count
+            stored = self.store_event(outbox, event, [_SpilledNote(channel) for channel in channels])
+            count += 1
+            if stored.deliveries:
+                outbox.wake()
+
+        try:
+            outbox.spill.replay(store)
+        except (StoreError, SpillError) as error:
+            _log.error("the spill file '%s' could not be replayed whole: %s", outbox.spill.path, error)
+        return count
+
+
+@dataclass(frozen=True, slots=True)
+class _SpilledNote:
+    channel: str
+    filter: Filter | None = None
+
+
+def settled_event(event: Event, state: State) -> Event:
+    """The event of a change whose state was replaced."""
+    names = family(type(state))
+    return event.replace(
+        id=event_id(
+            event.source,
+            event.run_id,
+            event.task_run_id,
+            event.map_index,
+            event.attempt,
+            event.loop_count,
+            names[0] if names else type(state).__name__,
+        ),
+        state=type(state).__name__,
+        state_family=names,
+        message=state.message or "",
+        exception=event.exception if "Failed" in names or "Retrying" in names else None,
+        will_retry=False,
+        next_attempt_at=getattr(state, "start_time", None) if "Retrying" in names else None,
+    )

@@ -1,0 +1,84 @@
+"""Where events wait when the store refuses them: a bounded file, synced line by line, in another folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tocsin.errors import TocsinError
+from tocsin_hooks.events import Event
+
+CAPACITY = 64 * 1024 * 1024
+"""Bytes that a spill file may grow to."""
+
+
+class SpillError(TocsinError):
+    """The spill file cannot take, or give back, an event."""
+
+
+def default_folder() -> Path:
+    """Where spill files are kept: `TOCSIN_SPILL_DIR`, or a folder of this user's in the system's temporary one.
+
+    On purpose not beside the store, whose disk may be the one that is full.
+    """
+    named = os.environ.get("TOCSIN_SPILL_DIR")
+    return Path(named) if named else Path(tempfile.gettempdir()) / f"tocsin-spill-{os.getuid()}"
+
+
+class Spill:
+    """The spill file of one store.
+
+    What `add` returned from is on disk. `replay` gives every event back at least once; the events' ids make
+    a repetition harmless.
+    """
+
+    def __init__(self, path: Path, capacity: int = CAPACITY) -> None:
+        self.path = path
+        self._capacity = capacity
+
+    def add(self, event: Event, channels: Sequence[str]) -> None:
+        """Append one event, and the channels that code asked for. Raises SpillError when it does not fit."""
+        line = json.dumps({"event": event.to_dict(), "channels": list(channels)}, ensure_ascii=False) + "\n"
+        data = line.encode("utf-8", "replace")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            try:
+                if os.fstat(handle).st_size + len(data) > self._capacity:
+                    raise SpillError(f"spill file '{self.path}' is full ({self._capacity} bytes)")
+                os.write(handle, data)
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise SpillError(f"spill file '{self.path}' cannot be written: {error.strerror}") from error
+
+    def replay(self, store: Callable[[Event, Sequence[str]], None]) -> None:
+        """Give each event to `store`, oldest first; the file goes when all were taken.
+
+        The file is set aside first, so that an event spilled meanwhile starts another. What `store` raises ends the
+        replay; the file stays for the next one.
+        """
+        aside = self.path.with_name(self.path.name + ".replay")
+        try:
+            if not aside.exists():
+                if not self.path.exists():
+                    return
+                self.path.rename(aside)
+            for line in aside.read_text(encoding="utf-8").splitlines():
+                self._give(line, store)
+            aside.unlink()
+        except OSError as error:
+            raise SpillError(f"spill file '{self.path}' cannot be read: {error.strerror}") from error
+
+    @staticmethod
+    def _give(line: str, store: Callable[[Event, Sequence[str]], None]) -> None:
+        try:
+            data = json.loads(line)
+            event, channels = Event.from_dict(data["event"]), data["channels"]
+        except (ValueError, KeyError, TypeError):
+            return  # the last line of a process that died while it wrote: `add` never returned for it
+        store(event, channels)

@@ -1,0 +1,1 @@
+"""Plugins: which are installed, and how core calls their hooks."""

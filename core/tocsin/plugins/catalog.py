@@ -1,0 +1,181 @@
+"""Which plugins are there, what each provides, and why one could not be used."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import Any
+
+import pluggy
+
+from tocsin_hooks import specs
+from tocsin_hooks.errors import PluginError
+
+GROUP = "tocsin"
+"""The entry-point group in which packages announce their plugins."""
+
+_WRAPPED = frozenset({"tocsin_send"})
+
+
+@dataclass(frozen=True, slots=True)
+class PluginInfo:
+    """One plugin, usable or not."""
+
+    name: str
+    package: str = ""
+    """The distribution it came with; empty for one registered by code."""
+    version: str = ""
+    module: str = ""
+    hooks: tuple[str, ...] = ()
+    error: str = ""
+    """Why it is not used; empty when it is."""
+
+
+@dataclass(slots=True)
+class Catalog:
+    """The plugins of this process: those in use are registered with pluggy, all are listed."""
+
+    pm: pluggy.PluginManager = field(default_factory=lambda: _plugin_manager())
+    plugins: dict[str, PluginInfo] = field(default_factory=dict)
+
+    def register(self, plugin: Any, name: str | None = None) -> str:
+        """Put `plugin` to use; the name under which it is known.
+
+        Raises PluginError for a hook that does not exist (with the nearest that does), an argument that its hook
+        does not give, or a wrapper around a hook that takes none.
+        """
+        name = name or _name_of(plugin)
+        if self.pm.is_registered(plugin):
+            return name
+        hooks = checked_hooks(plugin, name)
+        try:
+            self.pm.register(plugin, name)
+        except (pluggy.PluginValidationError, ValueError) as error:
+            raise PluginError(f"plugin '{name}': {_told(error)}") from error
+        self.plugins.setdefault(name, PluginInfo(name, module=_name_of(plugin), hooks=hooks))
+        return name
+
+    def load(self, found: Iterable[EntryPoint], *, allow: Iterable[str] = (), block: Iterable[str] = ()) -> None:
+        """Put the plugins of these entry points to use, each by itself: one that fails is listed with its reason.
+
+        `allow`, when not empty, names the only ones wanted; `block` those that are not. Both take plugin and package names.
+        """
+        wanted, unwanted = set(allow), set(block)
+        for point in found:
+            package = point.dist.name if point.dist else ""
+            version = point.dist.version if point.dist else ""
+            info = PluginInfo(point.name, package, version, point.value)
+            names = {point.name, package}
+            if names & unwanted or (wanted and not names & wanted):
+                error = "not loaded: the config does not allow it"
+            elif point.name in self.plugins:
+                error = f"not loaded: package '{self.plugins[point.name].package}' has a plugin of that name"
+            else:
+                error = self._load_one(point, info)
+            if error:
+                key = point.name if point.name not in self.plugins else f"{point.name} ({package})"
+                self.plugins[key] = PluginInfo(point.name, package, version, point.value, error=error)
+
+    def _load_one(self, point: EntryPoint, info: PluginInfo) -> str:
+        try:
+            plugin = point.load()
+            hooks = checked_hooks(plugin, point.name)
+            self.pm.register(plugin, point.name)
+        except KeyboardInterrupt:
+            raise
+        except PluginError as error:
+            return str(error)
+        except BaseException as error:  # noqa: BLE001  (an import may exit or raise anything; the others still load)
+            return f"plugin '{point.name}' cannot be loaded from '{point.value}': {_told(error)}"
+        self.plugins[point.name] = PluginInfo(point.name, info.package, info.version, point.value, hooks)
+        return ""
+
+    def broken(self) -> Mapping[str, str]:
+        """Why each plugin that is not used is not, by name."""
+        return {name: info.error for name, info in self.plugins.items() if info.error}
+
+
+def _plugin_manager() -> pluggy.PluginManager:
+    pm = pluggy.PluginManager(specs.PROJECT)
+    pm.add_hookspecs(specs)
+    return pm
+
+
+def _name_of(plugin: Any) -> str:
+    if isinstance(plugin, ModuleType):
+        return plugin.__name__
+    cls = plugin if isinstance(plugin, type) else type(plugin)
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _told(error: BaseException) -> str:
+    first = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {first[0]}" if first else type(error).__name__
+
+
+def checked_hooks(plugin: Any, name: str) -> tuple[str, ...]:
+    """The names of the hooks that `plugin` implements.
+
+    Raises PluginError for one that is no hook of tocsin, or that wraps a hook which cannot be wrapped.
+    """
+    known = specs.spec_names()
+    hooks = []
+    for attribute in dir(plugin):
+        options = _impl_options(plugin, attribute)
+        if options is None:
+            continue
+        hook = options.get("specname") or attribute
+        if hook not in known:
+            near = difflib.get_close_matches(hook, known, n=1, cutoff=0.5)
+            hint = f"; did you mean '{near[0]}'?" if near else "; see 'tocsin plugins hooks' for those there are"
+            raise PluginError(f"plugin '{name}' implements '{hook}', which is no hook{hint}")
+        if (options.get("wrapper") or options.get("hookwrapper")) and hook not in _WRAPPED:
+            raise PluginError(f"plugin '{name}' wraps '{hook}'; only 'tocsin_send' can be wrapped")
+        hooks.append(hook)
+    return tuple(hooks)
+
+
+def _impl_options(plugin: Any, attribute: str) -> Mapping[str, Any] | None:
+    if attribute.startswith("__"):
+        return None
+    try:
+        options = getattr(getattr(plugin, attribute), f"{specs.PROJECT}_impl", None)
+    except Exception:  # noqa: BLE001  (a property that raises is no hook)
+        return None
+    return options if isinstance(options, Mapping) else None
+
+
+def discovered() -> tuple[EntryPoint, ...]:
+    """The plugins that installed packages announce; none when `TOCSIN_DISABLE_PLUGIN_AUTOLOAD` is set."""
+    if os.environ.get("TOCSIN_DISABLE_PLUGIN_AUTOLOAD"):
+        return ()
+    return tuple(sorted(entry_points(group=GROUP), key=lambda point: point.name))
+
+
+_registered: list[Any] = []
+
+
+def register(plugin: Any) -> None:
+    """Use `plugin`, a module or an object with hook implementations, in every run of this process.
+
+    Raises PluginError as `Catalog.register` does.
+    """
+    checked_hooks(plugin, _name_of(plugin))
+    if plugin not in _registered:
+        _registered.append(plugin)
+        installed.cache_clear()
+
+
+@cache
+def installed(allow: tuple[str, ...] = (), block: tuple[str, ...] = ()) -> Catalog:
+    """The catalog of this process: installed plugins and those registered by code."""
+    catalog = Catalog()
+    catalog.load(discovered(), allow=allow, block=block)
+    for plugin in _registered:
+        catalog.register(plugin)
+    return catalog

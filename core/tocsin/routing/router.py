@@ -1,0 +1,156 @@
+"""Which channels an event goes to, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tocsin_hooks.events import Event
+from tocsin_hooks.filters import Filter
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A filter, where to send what matches, and the routes nested under it. None inherits from the parent."""
+
+    name: str
+    filter: Filter | None = None
+    """None matches everything."""
+    send: tuple[str, ...] | None = None
+    template: str | None = None
+    stop: bool = False
+    children: tuple[Route, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One channel that an event goes to, by which route, and in which template's words."""
+
+    channel: str
+    route: str
+    template: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a route made of an event: `acts`, `replaced` by a child, `no match` or `not reached`; and why."""
+
+    route: str
+    depth: int
+    verdict: str
+    reason: str
+    channels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Where an event goes. `matched` tells "no route claims it" from "a route says nowhere"."""
+
+    targets: tuple[Target, ...] = ()
+    matched: bool = False
+
+
+DEFAULTS = "defaults"
+"""The name under which `[defaults]` acts."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Acting:
+    """A route that acts, with the options it ends up with."""
+
+    route: Route
+    send: tuple[str, ...]
+    template: str
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """The routes of a config.
+
+    All matching siblings act, in file order; a matching child acts in place of its parent; `stop` ends. One
+    event reaches one channel once: by the first route that names it. What no route claims goes to `default_send`
+    if it opens an incident.
+    """
+
+    routes: tuple[Route, ...] = ()
+    default_send: tuple[str, ...] = ()
+    default_template: str = ""
+    opens: Filter | None = None
+
+    def decide(self, event: Event, extra: Iterable[Route] = ()) -> Decision:
+        """Where `event` goes; `extra` routes, from code, come after all others and whatever stopped."""
+        acting, _ = self._acting(self.routes, event, self.default_send, self.default_template)
+        if not acting and self.default_send and (self.opens is None or self.opens.matches(event)):
+            acting.append(_Acting(Route(DEFAULTS), self.default_send, self.default_template))
+        acting += [
+            _Acting(route, route.send or (), route.template or self.default_template)
+            for route in extra
+            if route.filter is None or route.filter.matches(event)
+        ]
+        targets: dict[str, Target] = {}
+        for act in acting:
+            for channel in act.send:
+                targets.setdefault(channel, Target(channel, act.route.name, act.template))
+        return Decision(tuple(targets.values()), matched=bool(acting))
+
+    def _acting(
+        self, routes: tuple[Route, ...], event: Event, send: tuple[str, ...], template: str
+    ) -> tuple[list[_Acting], bool]:
+        """The routes that act, and whether one of them said stop."""
+        acting: list[_Acting] = []
+        for route in routes:
+            if route.filter is not None and not route.filter.matches(event):
+                continue
+            own_send = send if route.send is None else route.send
+            own_template = template if route.template is None else route.template
+            below, stopped = self._acting(route.children, event, own_send, own_template)
+            acting += below or [_Acting(route, own_send, own_template)]
+            if route.stop or stopped:
+                return acting, True
+        return acting, False
+
+    def explain(self, event: Event) -> list[Verdict]:
+        """What each route makes of `event`, in file order, children below their parents."""
+        verdicts: list[Verdict] = []
+        self._explain(self.routes, event, self.default_send, 0, "", verdicts)
+        claimed = any(v.verdict == "acts" for v in verdicts)
+        if claimed or not self.default_send:
+            reason = "a route claims the event" if claimed else "no default channels"
+            verdicts.append(Verdict(DEFAULTS, 0, "no match", reason))
+        elif self.opens is not None and not self.opens.matches(event):
+            verdicts.append(Verdict(DEFAULTS, 0, "no match", f"opens no incident: {self.opens.to_text()}"))
+        else:
+            verdicts.append(Verdict(DEFAULTS, 0, "acts", "no route claims the event", self.default_send))
+        return verdicts
+
+    def _explain(
+        self,
+        routes: tuple[Route, ...],
+        event: Event,
+        send: tuple[str, ...],
+        depth: int,
+        stopped_by: str,
+        verdicts: list[Verdict],
+    ) -> str:
+        """Append the verdicts of `routes`; the name of the route that stopped, if one did."""
+        for route in routes:
+            if stopped_by:
+                verdicts.append(Verdict(route.name, depth, "not reached", f"'{stopped_by}' stops"))
+                continue
+            matches = route.filter is None or route.filter.matches(event)
+            text = "matches everything" if route.filter is None else route.filter.to_text()
+            if not matches:
+                verdicts.append(Verdict(route.name, depth, "no match", text))
+                continue
+            own_send = send if route.send is None else route.send
+            place = len(verdicts)
+            below = self._explain(route.children, event, own_send, depth + 1, "", verdicts)
+            replaced = any(v.verdict == "acts" for v in verdicts[place:])
+            verdict = (
+                Verdict(route.name, depth, "replaced", "a route under it acts instead")
+                if replaced
+                else Verdict(route.name, depth, "acts", text, own_send)
+            )
+            verdicts.insert(place, verdict)
+            stopped_by = below or (route.name if route.stop else "")
+        return stopped_by

@@ -1,0 +1,1 @@
+"""The outbox: events, incidents and deliveries, committed before the pipeline goes on."""

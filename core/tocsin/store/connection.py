@@ -1,0 +1,128 @@
+"""One SQLite connection per process: opened late, never carried over a fork, every write synced."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tocsin.store.records import StoreError
+from tocsin.store.schema import MIGRATIONS
+
+BUSY_TIMEOUT_MS = 5000
+"""How long a writer waits for another process's transaction before it gives up."""
+
+
+class Connection:
+    """A SQLite database that threads of one process share, one at a time.
+
+    Every error of SQLite comes out as a StoreError that names the file. After one, the connection is opened anew: a
+    handle that failed to sync is not to be trusted again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        self._pid = os.getpid()
+        self._handle: sqlite3.Connection | None = None
+
+    @contextmanager
+    def read(self) -> Iterator[sqlite3.Connection]:
+        """The connection, for statements that only look."""
+        with self._own_lock(), self._named_errors():
+            yield self._open()
+
+    @contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """The connection inside one transaction: committed and synced at the end, undone by an exception."""
+        with self._own_lock(), self._named_errors():
+            handle = self._open()
+            handle.execute("BEGIN IMMEDIATE")  # a lock taken late fails at once when two readers want to write
+            try:
+                yield handle
+                handle.execute("COMMIT")
+            except BaseException:
+                if handle.in_transaction:
+                    handle.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Give up the connection; the next use opens another."""
+        with self._own_lock():
+            if self._handle is not None:
+                self._handle.close()
+                self._handle = None
+
+    def _own_lock(self) -> threading.RLock:
+        if os.getpid() != self._pid:  # a forked child must touch neither the parent's handle nor its lock
+            self._pid = os.getpid()
+            self._lock = threading.RLock()
+            self._handle = None
+        return self._lock
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.IntegrityError:
+            raise  # a mistake of the program, not of the disk
+        except sqlite3.Error as error:
+            if self._handle is not None:
+                self._handle.close()
+                self._handle = None
+            raise StoreError(f"store '{self.path}': {error}") from error
+
+    def _open(self) -> sqlite3.Connection:
+        if self._handle is None:
+            try:
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(
+                    f"store '{self.path}': its folder cannot be made: {error.strerror}; "
+                    "set [store] path to a place that can be written"
+                ) from error
+            self._handle = self._connect()
+        return self._handle
+
+    def _connect(self) -> sqlite3.Connection:
+        new = not self.path.exists()
+        try:
+            handle = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
+            handle.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+            handle.execute("PRAGMA journal_mode = WAL")
+            handle.execute("PRAGMA synchronous = FULL")  # a commit survives power loss, not only the process
+            migrate(handle, self.path)
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"store '{self.path}' cannot be opened: {error}; "
+                "set [store] path to a file on a local disk that can be written"
+            ) from error
+        if new:
+            self.path.chmod(0o600)  # messages may hold what only their owner should read
+        return handle
+
+
+def migrate(handle: sqlite3.Connection, path: Path) -> None:
+    """Bring the schema up to date, one step a transaction. Raises StoreError for one newer than this tocsin."""
+    for_this = len(MIGRATIONS)
+    while (version := handle.execute("PRAGMA user_version").fetchone()[0]) < for_this:
+        handle.execute("BEGIN IMMEDIATE")
+        try:
+            if handle.execute("PRAGMA user_version").fetchone()[0] == version:  # else another process was quicker
+                for statement in MIGRATIONS[version].split(";"):
+                    handle.execute(statement)
+                handle.execute(f"PRAGMA user_version = {version + 1}")
+            handle.execute("COMMIT")
+        except BaseException:
+            if handle.in_transaction:
+                handle.execute("ROLLBACK")
+            raise
+    if version > for_this:
+        handle.close()
+        raise StoreError(
+            f"store '{path}' was written by a newer tocsin (schema {version}, this one knows {for_this}); "
+            "upgrade tocsin, or set [store] path to another file"
+        )

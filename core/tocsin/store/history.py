@@ -1,0 +1,121 @@
+"""What the SQLite outbox tells of the past: deliveries, tries and the inbox."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from tocsin.store.records import AttemptRecord, DeliveryRecord, InboxItem, Status, from_micros, to_micros
+from tocsin_hooks.events import Event
+from tocsin_hooks.messages import Message
+
+_DELIVERY = (
+    "SELECT d.number, d.id, d.channel, d.route, d.action, d.status, d.attempts, d.created_at, d.due_at, d.finished_at,"
+    " d.reason, d.detail, d.receipt, e.sequence, e.body FROM deliveries AS d JOIN events AS e ON e.sequence = d.event"
+)
+
+
+def deliveries(
+    db: sqlite3.Connection,
+    *,
+    status: Status | None,
+    channel: str | None,
+    run_ids: Sequence[str] | None,
+    limit: int | None,
+) -> list[DeliveryRecord]:
+    """Deliveries, newest first."""
+    where, values = ["1"], []
+    if status is not None:
+        where.append("d.status = ?")
+        values.append(str(status))
+    if channel is not None:
+        where.append("d.channel = ?")
+        values.append(channel)
+    if run_ids is not None:
+        where.append("json_extract(e.body, '$.run_id') IN (SELECT value FROM json_each(?))")
+        values.append(json.dumps(list(run_ids)))
+    rows = db.execute(
+        f"{_DELIVERY} WHERE {' AND '.join(where)} ORDER BY d.number DESC LIMIT ?",
+        (*values, -1 if limit is None else limit),
+    )
+    return [_delivery(row) for row in rows]
+
+
+def deliveries_by_id(db: sqlite3.Connection, prefix: str) -> list[DeliveryRecord]:
+    """The deliveries whose id begins with `prefix`."""
+    rows = db.execute(f"{_DELIVERY} WHERE substr(d.id, 1, ?) = ? ORDER BY d.number", (len(prefix), prefix))
+    return [_delivery(row) for row in rows]
+
+
+def _delivery(row: tuple[Any, ...]) -> DeliveryRecord:
+    number, key, channel, route, action, status, attempts_made, created, due, finished, *rest = row
+    reason, detail, receipt, sequence, body = rest
+    return DeliveryRecord(
+        number=number,
+        id=key,
+        channel=channel,
+        route=route,
+        action=action,
+        status=Status(status),
+        attempts=attempts_made,
+        created_at=from_micros(created),
+        due_at=from_micros(due) if finished is None else None,
+        finished_at=None if finished is None else from_micros(finished),
+        reason=reason,
+        detail=detail or (json.loads(receipt)["detail"] if receipt else ""),
+        event=Event.from_json(body).replace(sequence=sequence),
+    )
+
+
+def attempts(db: sqlite3.Connection, number: int) -> list[AttemptRecord]:
+    """The tries of a delivery, oldest first."""
+    rows = db.execute("SELECT at, took, outcome, reason, detail FROM attempts WHERE delivery = ? ORDER BY rowid", (number,))
+    return [
+        AttemptRecord(from_micros(at), timedelta(microseconds=took), outcome, reason, detail)
+        for at, took, outcome, reason, detail in rows
+    ]
+
+
+def add_to_inbox(db: sqlite3.Connection, message: Message, now: datetime) -> None:
+    """Keep a message, once."""
+    db.execute(
+        "INSERT OR IGNORE INTO inbox (delivery, at, channel, action, severity, title, text) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            message.id,
+            to_micros(now),
+            message.channel,
+            message.action,
+            message.severity,
+            message.title,
+            message.text,
+        ),
+    )
+
+
+def inbox(db: sqlite3.Connection, limit: int | None) -> list[InboxItem]:
+    """The messages kept, newest first."""
+    rows = db.execute(
+        "SELECT number, at, channel, action, severity, title, text, delivery FROM inbox ORDER BY number DESC LIMIT ?",
+        (-1 if limit is None else limit,),
+    )
+    return [InboxItem(number, from_micros(at), *rest) for number, at, *rest in rows]
+
+
+def prune(db: sqlite3.Connection, before: int) -> int:
+    """Forget what ended before a time: deliveries, their tries, then events and incidents that nothing needs."""
+    old = "SELECT number FROM deliveries WHERE finished_at < ?"
+    db.execute(f"DELETE FROM attempts WHERE delivery IN ({old})", (before,))
+    count = db.execute("DELETE FROM deliveries WHERE finished_at < ?", (before,)).rowcount
+    db.execute("DELETE FROM inbox WHERE at < ?", (before,))
+    db.execute("DELETE FROM events WHERE at < ? AND sequence NOT IN (SELECT event FROM deliveries)", (before,))
+    unused = (
+        "SELECT number FROM incidents WHERE closed_at < ? AND number NOT IN"
+        " (SELECT incident FROM deliveries WHERE incident IS NOT NULL UNION"
+        "  SELECT incident FROM events WHERE incident IS NOT NULL)"
+    )
+    db.execute(f"DELETE FROM receipts WHERE incident IN ({unused})", (before,))
+    db.execute(f"DELETE FROM incidents WHERE number IN ({unused})", (before,))
+    return count
