@@ -45,6 +45,7 @@ class Worker:
         self._claimed: queue.SimpleQueue[Leased | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._idle = 0
+        self._ended = 0  # attempts that ended, for whoever waits for one
         self._woken = False
         self._stopping = False
 
@@ -78,8 +79,10 @@ class Worker:
         deadline = self._clock.now() + within
         self.wake()
         while True:
+            with self._changed:
+                seen = self._ended
             try:
-                left = self._store.waiting(before=deadline, owner=self._owner)
+                left = self._store.waiting(before=deadline, owner=self._owner, now=self._clock.now())
             except StoreError as error:
                 _log.error("cannot tell what is left to deliver: %s", error)
                 return 0
@@ -87,7 +90,8 @@ class Worker:
             if not left or remaining <= 0:
                 return left
             with self._changed:
-                self._clock.wait(self._changed, min(remaining, self._settings.look_every.total_seconds()))
+                if self._ended == seen:  # else an attempt ended after the store was asked
+                    self._clock.wait(self._changed, min(remaining, self._settings.look_every.total_seconds()))
 
     def stop(self, within: timedelta = timedelta(seconds=5)) -> None:
         """Claim nothing more, and wait a bounded time for the attempts under way."""
@@ -133,9 +137,8 @@ class Worker:
             return 0.0
         if self._store.release(is_alive, now=now):
             return 0.0
-        due = self._store.next_due()
-        # never quite nothing: what is due may wait behind an older delivery of its incident
-        return look if due is None else min(max((due - now).total_seconds(), 0.05), look)
+        due = self._store.next_due(now=now)
+        return look if due is None else min(max((due - now).total_seconds(), 0.0), look)
 
     # ------------------------------------------------------------ sending
 
@@ -147,6 +150,7 @@ class Worker:
                 _log.exception("delivery '%s' is left until its lease runs out", delivery.id[:8])
             with self._changed:
                 self._idle += 1
+                self._ended += 1
                 self._woken = True
                 self._changed.notify_all()
 

@@ -6,13 +6,16 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from tocsin.clock import Clock
+from tocsin.config.load import Config
 from tocsin.hub.incidents import ends_incident, incident_key, plan
 from tocsin.hub.relevance import may_match
-from tocsin.hub.spill import Spill, SpillError
+from tocsin.hub.spill import Spill, SpillError, spill_path
 from tocsin.plugins.calls import Hooks
+from tocsin.routing.compile import router_of
 from tocsin.routing.router import Route, Router
 from tocsin.store.protocol import Store
 from tocsin.store.records import OpenIncident, Plan, Stored, StoreError
@@ -77,6 +80,27 @@ class Hub:
         self.counters = Counters()
         self._relevant: dict[tuple[str, type[State]], bool] = {}
         self._lock = threading.Lock()
+
+    @classmethod
+    def from_config(
+        cls, config: Config, *, hooks: Hooks, store: Store, clock: Clock, wake: Callable[[], None]
+    ) -> Hub:
+        """The hub that a config describes. `wake` is called when deliveries were committed."""
+        outbox = Outbox(
+            store=store,
+            router=router_of(config),
+            spill=Spill(spill_path(config.store.path)),
+            wake=wake,
+            key=tuple(config.defaults.key),
+            tell_recovery=config.defaults.recover.notice,
+            project=config.project,
+        )
+        return cls(hooks, clock, outbox)
+
+    @property
+    def spill_path(self) -> Path | None:
+        """Where events wait that the store refuses."""
+        return None if self.outbox is None else self.outbox.spill.path
 
     # ------------------------------------------------------------ publishing
 
@@ -162,7 +186,9 @@ class Hub:
                 return
             self.counters.spilled += 1
             self.counters.note(f"event '{event.subject} {event.state}' waits in '{outbox.spill.path}': {error}")
-        _log.error(
+            first = self.counters.spilled == 1
+        _log.log(
+            logging.ERROR if first else logging.INFO,  # a store that is down refuses every event alike
             "event '%s %s' could not be stored and waits in '%s' for the next run or 'tocsin hub': %s",
             event.subject,
             event.state,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import tempfile
@@ -26,6 +27,12 @@ def default_folder() -> Path:
     """
     named = os.environ.get("TOCSIN_SPILL_DIR")
     return Path(named) if named else Path(tempfile.gettempdir()) / f"tocsin-spill-{os.getuid()}"
+
+
+def spill_path(store: Path) -> Path:
+    """The spill file of the store at that path: named after it, so that two stores do not mix."""
+    digest = hashlib.sha256(str(store.absolute()).encode()).hexdigest()[:16]
+    return default_folder() / f"{store.stem}-{digest}.jsonl"
 
 
 class Spill:

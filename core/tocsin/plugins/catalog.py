@@ -19,6 +19,9 @@ from tocsin_hooks.errors import PluginError
 GROUP = "tocsin"
 """The entry-point group in which packages announce their plugins."""
 
+UNWANTED = "not loaded: the config does not allow it"
+"""The reason why a plugin is not used that the operator does not want."""
+
 _WRAPPED = frozenset({"tocsin_send"})
 
 
@@ -72,7 +75,7 @@ class Catalog:
             info = PluginInfo(point.name, package, version, point.value)
             names = {point.name, package}
             if names & unwanted or (wanted and not names & wanted):
-                error = "not loaded: the config does not allow it"
+                error = UNWANTED
             elif point.name in self.plugins:
                 error = f"not loaded: package '{self.plugins[point.name].package}' has a plugin of that name"
             else:

@@ -11,6 +11,7 @@ from tocsin.store.records import (
     DeliveryRecord,
     InboxItem,
     Leased,
+    OpenIncident,
     Outcome,
     Planner,
     Status,
@@ -32,6 +33,9 @@ class Store(Protocol):
     def is_open(self, incident_key: str) -> bool:
         """Whether the incident of that key is open; quick enough to ask for every success."""
 
+    def incident(self, incident_key: str) -> OpenIncident | None:
+        """The open incident of that key, if there is one."""
+
     def lease(self, *, now: datetime, ttl: timedelta, limit: int, owner: str) -> list[Leased]:
         """Claim up to `limit` deliveries that are due, until `now + ttl`.
 
@@ -44,11 +48,11 @@ class Store(Protocol):
     def release(self, is_alive: Callable[[str], bool], *, now: datetime) -> int:
         """Make claimed deliveries due at once whose owner is no longer alive; how many."""
 
-    def next_due(self) -> datetime | None:
-        """When the next delivery is due or a lease runs out; None when nothing waits."""
+    def next_due(self, *, now: datetime) -> datetime | None:
+        """When there is next something to claim: a delivery is due, or a lease runs out. None when nothing waits."""
 
-    def waiting(self, *, before: datetime, owner: str) -> int:
-        """How many deliveries are due before a time, or are claimed by `owner`."""
+    def waiting(self, *, before: datetime, owner: str, now: datetime) -> int:
+        """How many deliveries can be claimed before a time, or are claimed by `owner`."""
 
     def deliveries(
         self,

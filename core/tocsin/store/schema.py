@@ -44,6 +44,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX deliveries_lane ON deliveries (incident, channel, number) WHERE status IN ('pending', 'leased');
     CREATE INDEX deliveries_incident ON deliveries (incident, channel);
     CREATE INDEX deliveries_event ON deliveries (event);
+    CREATE INDEX deliveries_leased ON deliveries (owner) WHERE status = 'leased';
     CREATE INDEX deliveries_dead ON deliveries (number) WHERE status = 'dead';
 
     CREATE TABLE attempts (

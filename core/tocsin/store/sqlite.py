@@ -33,6 +33,15 @@ LANE_PATIENCE = timedelta(minutes=15)
 """How long an older delivery of the same incident and channel holds up the ones behind it."""
 
 
+_HEADS_OF_LANES = (
+    "FROM deliveries AS d WHERE status IN ('pending', 'leased')"
+    " AND NOT EXISTS (SELECT 1 FROM deliveries AS ahead WHERE ahead.incident = d.incident"
+    "  AND ahead.channel = d.channel AND ahead.number < d.number"
+    "  AND ahead.status IN ('pending', 'leased') AND ahead.created_at > :patience)"
+)
+"""The deliveries that no older one of the same incident and channel holds up."""
+
+
 class SqliteStore:
     """A `Store` in one SQLite file, shared by the threads of this process and by other processes of this host."""
 
@@ -83,6 +92,11 @@ class SqliteStore:
                 self._open_keys_version = version
             return incident_key in self._open_keys
 
+    def incident(self, incident_key: str) -> OpenIncident | None:
+        """See `Store.incident`."""
+        with self._connection.read() as db:
+            return _open_incident(db, incident_key)
+
     # ------------------------------------------------------------ delivering
 
     def lease(self, *, now: datetime, ttl: timedelta, limit: int, owner: str) -> list[Leased]:
@@ -90,11 +104,7 @@ class SqliteStore:
         at = to_micros(now)
         with self._connection.write() as db:
             numbers = db.execute(
-                "SELECT number FROM deliveries AS d WHERE status IN ('pending', 'leased') AND due_at <= :at"
-                " AND NOT EXISTS (SELECT 1 FROM deliveries AS ahead WHERE ahead.incident = d.incident"
-                "  AND ahead.channel = d.channel AND ahead.number < d.number"
-                "  AND ahead.status IN ('pending', 'leased') AND ahead.created_at > :patience)"
-                " ORDER BY due_at, number LIMIT :limit",
+                f"SELECT number {_HEADS_OF_LANES} AND due_at <= :at ORDER BY due_at, number LIMIT :limit",
                 {"at": at, "patience": to_micros(now - LANE_PATIENCE), "limit": limit},
             ).fetchall()
             db.executemany(
@@ -113,8 +123,7 @@ class SqliteStore:
     def release(self, is_alive: Callable[[str], bool], *, now: datetime) -> int:
         """See `Store.release`."""
         with self._connection.read() as db:
-            rows = db.execute("SELECT DISTINCT owner FROM deliveries WHERE status IN ('pending', 'leased')"
-                              " AND status = 'leased'").fetchall()
+            rows = db.execute("SELECT DISTINCT owner FROM deliveries WHERE status = 'leased'").fetchall()
         gone = [owner for (owner,) in rows if not is_alive(owner)]
         if not gone:
             return 0
@@ -126,21 +135,20 @@ class SqliteStore:
                 (to_micros(now), *gone),
             ).rowcount
 
-    def next_due(self) -> datetime | None:
+    def next_due(self, *, now: datetime) -> datetime | None:
         """See `Store.next_due`."""
         with self._connection.read() as db:
             [due] = db.execute(
-                "SELECT min(due_at) FROM deliveries WHERE status IN ('pending', 'leased')"
+                f"SELECT min(due_at) {_HEADS_OF_LANES}", {"patience": to_micros(now - LANE_PATIENCE)}
             ).fetchone()
         return None if due is None else from_micros(due)
 
-    def waiting(self, *, before: datetime, owner: str) -> int:
+    def waiting(self, *, before: datetime, owner: str, now: datetime) -> int:
         """See `Store.waiting`."""
         with self._connection.read() as db:
             [count] = db.execute(
-                "SELECT count(*) FROM deliveries WHERE status = 'pending' AND due_at <= ?"
-                " OR status = 'leased' AND (owner = ? OR due_at <= ?)",
-                (to_micros(before), owner, to_micros(before)),
+                f"SELECT count(*) {_HEADS_OF_LANES} AND (due_at <= :before OR status = 'leased' AND owner = :owner)",
+                {"before": to_micros(before), "owner": owner, "patience": to_micros(now - LANE_PATIENCE)},
             ).fetchone()
         return int(count)
 

@@ -170,7 +170,7 @@ def test_a_retry_is_due_at_its_time_and_not_before(outbox: SqliteStore) -> None:
     [first] = outbox.lease(now=NOON, ttl=MINUTE, limit=9, owner="me")
     later = NOON + timedelta(minutes=7)
     outbox.record([Outcome(first, NOON, timedelta(0), reason=Reason.SERVER, detail="500", retry_at=later, unknown=True)])
-    assert outbox.next_due() == later
+    assert outbox.next_due(now=NOON) == later
     assert outbox.lease(now=later - timedelta(microseconds=1), ttl=MINUTE, limit=9, owner="me") == []
     [second] = outbox.lease(now=later, ttl=MINUTE, limit=9, owner="me")
     assert (second.attempt, second.may_repeat, second.id) == (2, True, first.id)
@@ -200,10 +200,10 @@ def test_dead_deliveries_can_be_revived_under_the_same_key(outbox: SqliteStore) 
 def test_waiting_counts_what_is_due_and_what_the_owner_holds(outbox: SqliteStore) -> None:
     add(outbox, "e1", send_to("a", "b", "c"))
     [held] = outbox.lease(now=NOON, ttl=MINUTE, limit=1, owner="me")
-    assert outbox.waiting(before=NOON, owner="me") == 3
-    assert outbox.waiting(before=NOON, owner="other") == 2
+    assert outbox.waiting(before=NOON, owner="me", now=NOON) == 3
+    assert outbox.waiting(before=NOON, owner="other", now=NOON) == 2
     outbox.record([Outcome(held, NOON, timedelta(0), reason=Reason.SERVER, retry_at=NOON + timedelta(hours=1))])
-    assert outbox.waiting(before=NOON + MINUTE, owner="me") == 2
+    assert outbox.waiting(before=NOON + MINUTE, owner="me", now=NOON) == 2
 
 
 def test_history_is_found_by_status_channel_run_and_id(outbox: SqliteStore) -> None:

@@ -1,0 +1,35 @@
+# Every target runs in the virtual environment that the README makes; PYTHON names another.
+PYTHON ?= .venv/bin/python
+BIN := $(dir $(PYTHON))
+
+.PHONY: install test lint format bench bench-smoke docs stand-ins
+
+install:  ## an editable install of everything, for working on tocsin
+	python3 -m venv .venv
+	$(PYTHON) -m pip install -e '.[test]' $(foreach plugin,$(wildcard plugins/*),-e ./$(plugin))
+
+test:
+	$(BIN)pytest
+
+lint:
+	$(BIN)ruff check .
+	$(BIN)ruff format --check .
+	$(BIN)mypy hooks/tocsin_hooks core/tocsin
+	for plugin in plugins/*/tocsin_*; do $(BIN)mypy $$plugin || exit 1; done
+	$(BIN)lint-imports
+
+format:
+	$(BIN)ruff check --fix .
+	$(BIN)ruff format .
+
+bench:  ## measures; the figures go to docs/performance.md
+	$(BIN)python -m tests.bench.report
+
+bench-smoke:  ## runs each benchmark briefly, to see that it works
+	$(BIN)pytest tests/bench --benchmark-disable -q -o addopts=--import-mode=importlib
+
+docs:  ## writes the generated pages anew
+	$(PYTHON) docs/generate.py
+
+stand-ins:  ## local Slack, PagerDuty, webhook and SMTP stand-ins that print what they receive
+	$(PYTHON) tests/support/stand_ins.py

@@ -1,0 +1,225 @@
+"""The one composition root: a config becomes a hub, a worker and a store; a flow becomes a run."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import tocsin
+from tocsin import runs
+from tocsin.clock import Clock, SystemClock
+from tocsin.config import (
+    ChannelSettings,
+    Config,
+    PluginSettings,
+    Problem,
+    check as check_config,
+    load,
+    plugin_settings,
+)
+from tocsin.config.source import Source, find
+from tocsin.delivery.backoff import Backoff
+from tocsin.delivery.local import LocalChannels
+from tocsin.delivery.sender import Destination, Sender
+from tocsin.delivery.worker import Worker, WorkerSettings
+from tocsin.hub.hub import Hub
+from tocsin.plugins.calls import Hooks
+from tocsin.plugins.catalog import Catalog, installed
+from tocsin.routing.compose import Template
+from tocsin.routing.templates import check_template
+from tocsin.store.protocol import Store
+from tocsin.store.records import StoreError
+from tocsin.store.sqlite import SqliteStore
+from tocsin_hooks.channels import Channel, ChannelType
+
+if TYPE_CHECKING:
+    from tocsin.flows.flow import Flow
+    from tocsin_hooks.states import State
+
+_log = logging.getLogger("tocsin")
+
+LOCAL = "tocsin.local"
+"""The name under which core's own channels are registered."""
+
+
+class Assembly:
+    """What a config makes: the store, the sender, the worker and the hub, each made when first needed."""
+
+    def __init__(self, config: Config, catalog: Catalog, clock: Clock) -> None:
+        self.config = config
+        self.clock = clock
+        self.hooks = Hooks(catalog)
+        self.store: Store = SqliteStore(config.store.path)
+        self.sender = Sender(destinations(config), self.hooks, clock, templates(config))
+        settings = WorkerSettings(config.delivery.threads, config.delivery.lease)
+        self.worker = Worker(self.store, self.sender, clock, settings)
+        self.hub = Hub.from_config(config, hooks=self.hooks, store=self.store, clock=clock, wake=self.worker.wake)
+
+    def start(self) -> None:
+        """Tell the plugins, take up what an earlier process left, and look whether the store can be written.
+
+        A store that cannot is said at ERROR: its events go to the spill file, and the run goes on.
+        """
+        self.hooks.startup(tocsin.__version__)
+        try:
+            self.store.prune(before=self.clock.now() - self.config.store.retention)
+        except StoreError as error:
+            _log.error("%s; alerts wait in the spill file '%s' until it can be written", error, self.hub.spill_path)
+            return
+        self.hub.replay_spill()
+        if self.store.next_due(now=self.clock.now()) is not None:
+            self.worker.wake()
+
+    def finish(self, within: timedelta | None = None) -> int:
+        """Deliver what is due within a bound, then let go of everything; how many deliveries are left."""
+        try:
+            left = self.worker.drain(self.config.delivery.drain if within is None else within)
+        finally:
+            self.worker.stop()
+            self.store.close()
+        if left:
+            _log.warning("%d message(s) are not delivered yet; the next run or 'tocsin hub' takes them up", left)
+        return left
+
+
+def destinations(config: Config) -> dict[str, Destination]:
+    """Where the sender can send: a maker for each channel of the config."""
+    return {name: Destination(_maker(settings), _backoff(settings)) for name, settings in config.channels.items()}
+
+
+def _maker(settings: ChannelSettings) -> Callable[[], Channel]:
+    return lambda: settings.type.channel(settings.config)
+
+
+def _backoff(settings: ChannelSettings) -> Backoff:
+    retry = settings.retry
+    return Backoff(
+        first=retry.first,
+        cap=retry.max,
+        attempts=retry.tries,
+        give_up=retry.give_up,
+        honor_retry_after=retry.honor_retry_after,
+    )
+
+
+def templates(config: Config) -> dict[str, Template]:
+    """The operator's templates by name."""
+    return {name: Template(settings.title or "", settings.text or "") for name, settings in config.templates.items()}
+
+
+# ---------------------------------------------------------------- reading the config
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the installed plugins say that a config can refer to."""
+
+    catalog: Catalog
+    channel_types: Mapping[str, ChannelType]
+    filters: Mapping[str, Any]
+    broken: Mapping[str, str]
+
+
+def facts(clock: Clock, store: Callable[[], Store], wanted: PluginSettings) -> Facts:
+    """Ask the plugins that are `wanted`. `store` is called when an inbox is made."""
+    catalog = installed(wanted.allow or (), wanted.block)
+    if catalog.pm.has_plugin(LOCAL):
+        catalog.pm.unregister(name=LOCAL)  # of an earlier config, with another store
+    catalog.register(LocalChannels(store, clock), LOCAL)
+    hooks = Hooks(catalog)
+    types, clashes = hooks.channel_types()
+    return Facts(catalog, types, hooks.filters(), {**catalog.broken(), **clashes})
+
+
+def locate(path: str | Path | None = None) -> Source | None:
+    """The config that this process would use; None when there is none."""
+    return find(path, environ=os.environ, cwd=Path.cwd())
+
+
+def assemble(source: Source, clock: Clock | None = None) -> Assembly:
+    """Put together what the config at `source` asks for. Raises ConfigError with every problem found."""
+    clock = clock or SystemClock()
+    made: list[Assembly] = []
+    known = facts(clock, lambda: made[0].store, plugin_settings(source))
+    config = load(
+        source,
+        channel_types=known.channel_types,
+        filters=known.filters,
+        broken_plugins=known.broken,
+        check_template=check_template,
+    )
+    made.append(Assembly(config, known.catalog, clock))
+    return made[0]
+
+
+def problems(source: Source, *, secrets: bool = True) -> list[Problem]:
+    """Everything that is wrong, or odd, with the config at `source`."""
+    known = facts(SystemClock(), _no_store, plugin_settings(source))
+    return check_config(
+        source,
+        channel_types=known.channel_types,
+        filters=known.filters,
+        broken_plugins=known.broken,
+        check_template=check_template,
+        secrets=secrets,
+    )
+
+
+def facts_here() -> Facts:
+    """What the plugins say that this process would use, config or none, right or wrong."""
+    source = locate()
+    return facts(SystemClock(), _no_store, PluginSettings() if source is None else plugin_settings(source))
+
+
+def broken_plugins(source: Source) -> Mapping[str, str]:
+    """Why each plugin that is installed but not used is not, by name."""
+    return facts(SystemClock(), _no_store, plugin_settings(source)).broken
+
+
+def _no_store() -> Store:
+    raise StoreError("no config, so there is no store")
+
+
+# ---------------------------------------------------------------- running flows
+
+
+_said: set[str] = set()
+
+
+@contextmanager
+def hub_for_runs(clock: Clock) -> Iterator[tuple[Hub | None, Assembly | None]]:
+    """The hub that a run publishes to, for the length of a `with` block; what is due is delivered at its end.
+
+    Without a config there is none, unless plugins observe states; that is said once.
+    """
+    source = locate()
+    if source is None:
+        if "no config" not in _said:
+            _said.add("no config")
+            _log.warning("no tocsin.toml found: the flow runs, nobody is notified; 'tocsin init' writes one")
+        hooks = Hooks(installed())
+        hooks.startup(tocsin.__version__)
+        yield (Hub(hooks, clock) if hooks.observed_anywhere else None), None
+        return
+    assembly = assemble(source, clock)
+    assembly.start()
+    try:
+        yield assembly.hub, assembly
+    finally:
+        assembly.finish()
+
+
+def run_flow(flow: Flow, parameters: Mapping[str, Any] | None = None, **options: Any) -> State:
+    """Run `flow` with the hub that the config describes: what `flow.run()` does.
+
+    Raises ConfigError before anything runs when there is a config with mistakes in it.
+    """
+    clock = options.pop("clock", None) or SystemClock()
+    with hub_for_runs(clock) as (hub, _):
+        return runs.run_flow(flow, parameters, publisher=hub, clock=clock, **options)

@@ -1,0 +1,258 @@
+"""The hub settles a change, commits what routes make of it, then tells the observers; nothing fails the run."""
+
+import logging
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tocsin.clock import ManualClock
+from tocsin.hub.hub import Hub, Outbox
+from tocsin.hub.spill import Spill
+from tocsin.plugins.calls import Hooks
+from tocsin.plugins.catalog import Catalog
+from tocsin.routing.router import Route, Router
+from tocsin.store.sqlite import SqliteStore
+from tocsin_hooks.events import Event
+from tocsin_hooks.filters import when
+from tocsin_hooks.specs import hookimpl
+from tocsin_hooks.states import Failed, Finished, Retrying, Running, Scheduled, Skipped, State, Success, family
+from tocsin_hooks.testing import sample_event
+
+PROBLEMS = when("is_failed or is_retrying")
+
+
+class World:
+    """A hub with a store, a hand-moved clock, and a count of how often the worker was woken."""
+
+    def __init__(self, folder: Path, *routes: Route, default: tuple[str, ...] = ()) -> None:
+        self.store = SqliteStore(folder / "tocsin.db")
+        self.spill = Spill(folder / "spill" / "events.jsonl")
+        self.catalog = Catalog()
+        self.woken = 0
+        router = Router(routes, default, opens=PROBLEMS)
+        outbox = Outbox(self.store, router, self.spill, self.wake, project="warehouse")
+        self.hub = Hub(Hooks(self.catalog), ManualClock(), outbox)
+
+    def wake(self) -> None:
+        self.woken += 1
+
+    def publish(self, kind: type[State], *, attempt: int = 1, run: str = "run1", notes=(), **changes) -> State:
+        names = family(kind)
+        event = sample_event(
+            id=f"{run}-{changes.get('task', 'load')}-{changes.get('map_index')}-{attempt}-{kind.__name__}",
+            run_id=run, attempt=attempt, state=kind.__name__, state_family=names, sequence=None, **changes,
+        )  # fmt: skip
+        return self.hub.publish(event, kind(), notes)
+
+    def sent(self) -> list[tuple[str, str, str]]:
+        return [(d.event.state, d.channel, d.action) for d in reversed(self.store.deliveries(limit=None))]
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> World:
+    return World(tmp_path, Route("pages", PROBLEMS, ("ops",)))
+
+
+def test_a_failure_is_committed_before_publish_returns_and_the_worker_is_woken(pages: World) -> None:
+    pages.publish(Failed)
+    assert SqliteStore(pages.store.path).deliveries()[0].event.state == "Failed"
+    assert pages.woken == 1
+
+
+def test_a_success_after_a_failure_tells_the_same_channels_that_it_is_over(pages: World) -> None:
+    pages.publish(Failed)
+    pages.publish(Success, run="run2")
+    pages.publish(Success, run="run3")
+    assert pages.sent() == [("Failed", "ops", "open"), ("Success", "ops", "recover")]
+
+
+def test_retrying_failing_again_and_recovering_is_one_incident(pages: World) -> None:
+    pages.publish(Retrying, attempt=1)
+    pages.publish(Failed, attempt=2)
+    pages.publish(Success, run="run2")
+    assert [action for _, _, action in pages.sent()] == ["open", "update", "recover"]
+    assert len({d.event.id for d in pages.store.deliveries()}) == 3
+
+
+def test_only_channels_that_were_told_hear_of_the_recovery(tmp_path: Path) -> None:
+    world = World(
+        tmp_path,
+        Route("retries", when("is_retrying"), ("chat",)),
+        Route("failures", when("is_failed"), ("chat", "pager")),
+        Route("all ends", when("is_finished and task=other"), ("log",)),
+    )
+    world.publish(Retrying)
+    world.publish(Success, attempt=2)
+    assert world.sent() == [("Retrying", "chat", "open"), ("Success", "chat", "recover")]
+
+
+def test_a_route_that_wants_successes_gets_the_recovery_once(tmp_path: Path) -> None:
+    world = World(tmp_path, Route("everything", when("is_finished"), ("ops", "log")))
+    world.publish(Failed)
+    world.publish(Success, run="run2")
+    world.publish(Success, run="run3")
+    ends = [(state, channel, action) for state, channel, action in world.sent() if state == "Success"]
+    assert ends == [
+        ("Success", "log", "recover"),
+        ("Success", "ops", "recover"),
+        ("Success", "ops", "event"),
+        ("Success", "log", "event"),
+    ]
+
+
+def test_another_task_or_map_child_that_succeeds_recovers_nothing(pages: World) -> None:
+    pages.publish(Failed, map_index=3)
+    pages.publish(Success, run="run2", map_index=4)
+    pages.publish(Success, run="run2", task="extract")
+    pages.publish(Skipped, run="run3", map_index=3)
+    assert [state for state, _, _ in pages.sent()] == ["Failed"]
+    pages.publish(Success, run="run4", map_index=3)
+    assert [state for state, _, _ in pages.sent()] == ["Failed", "Success"]
+
+
+def test_a_failure_that_will_be_retried_reaches_no_route(pages: World) -> None:
+    pages.publish(Failed, will_retry=True)
+    assert pages.sent() == []
+    pages.publish(Retrying)
+    assert [state for state, _, _ in pages.sent()] == ["Retrying"]
+
+
+def test_observers_hear_what_routes_do_not(pages: World) -> None:
+    heard: list[Event] = []
+
+    class Observer:
+        @hookimpl
+        def tocsin_state_changed(self, event):
+            heard.append(event)
+
+    pages.catalog.register(Observer())
+    pages.publish(Failed, will_retry=True)
+    pages.publish(Failed, attempt=2)
+    assert [event.will_retry for event in heard] == [True, False]
+    assert heard[1].sequence == 1, "a stored event reaches observers with its place in the store"
+
+
+def test_a_change_reported_twice_is_sent_once(pages: World) -> None:
+    pages.publish(Failed)
+    pages.publish(Failed)
+    assert len(pages.sent()) == 1
+
+
+def test_a_proposed_state_is_what_is_routed_told_and_returned(pages: World) -> None:
+    class Forgiving:
+        @hookimpl
+        def tocsin_propose_state(self, event, state):
+            return Success("forgiven") if state.is_failed() else None
+
+    pages.catalog.register(Forgiving())
+    settled = pages.publish(Failed)
+    assert isinstance(settled, Success)
+    assert pages.sent() == []
+
+
+def test_labels_that_plugins_add_can_be_routed_on(tmp_path: Path) -> None:
+    world = World(tmp_path, Route("team", when("team=data and project=warehouse"), ("ops",)))
+
+    class Teams:
+        @hookimpl
+        def tocsin_enrich(self, event):
+            return {"team": "data", "tier": "1"}
+
+    world.catalog.register(Teams())
+    world.publish(Failed, labels={}, project="")
+    [delivery] = world.store.deliveries()
+    assert delivery.event.labels == {"team": "data", "tier": "1"}
+
+
+def test_the_labels_of_the_pipeline_win_over_those_of_plugins(pages: World) -> None:
+    class Teams:
+        @hookimpl
+        def tocsin_enrich(self, event):
+            return {"team": "plugin"}
+
+    pages.catalog.register(Teams())
+    pages.publish(Failed, labels={"team": "pipeline"})
+    assert pages.store.deliveries()[0].event.labels == {"team": "pipeline"}
+
+
+def test_what_code_asks_to_be_notified_of_goes_through_the_outbox(pages: World) -> None:
+    notes = [SimpleNamespace(channel="mine", filter=when("state=Retrying")), SimpleNamespace(channel="all", filter=None)]
+    pages.publish(Retrying, notes=notes)
+    assert pages.sent() == [("Retrying", c, "open") for c in ("ops", "mine", "all")]
+    assert [d.route for d in pages.store.deliveries(channel="mine")] == ["code:mine"]
+
+
+def test_an_explicit_nowhere_is_kept_in_history_and_sent_to_nobody(tmp_path: Path) -> None:
+    world = World(tmp_path, Route("noise", when("is_failed"), ()), default=("home",))
+    world.publish(Failed)
+    assert world.sent() == []
+    assert world.woken == 0
+
+
+def test_no_event_is_wanted_that_nobody_would_hear_of(pages: World) -> None:
+    task = object()
+    assert pages.hub.wants(Failed(), task)
+    assert pages.hub.wants(Retrying(), task)
+    assert pages.hub.wants(Success(), task), "a success may end an incident"
+    assert not pages.hub.wants(Running(), task)
+    assert not pages.hub.wants(Scheduled(), None)
+    assert not Hub(pages.hub.hooks, ManualClock()).wants(Failed(), task)
+
+
+def test_an_observer_makes_its_state_wanted_even_after_the_hub_was_asked(pages: World) -> None:
+    assert not pages.hub.wants(Running(), object())
+
+    class Observer:
+        @hookimpl
+        def tocsin_task_running(self, event):
+            pass
+
+    pages.catalog.register(Observer())
+    assert pages.hub.wants(Running(), object())
+    assert not pages.hub.wants(Running(), None)
+
+
+def test_a_store_that_refuses_costs_no_run_and_no_event(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "blocked").write_text("a file where the folder should be")
+    world = World(tmp_path / "blocked", Route("pages", PROBLEMS, ("ops",)))
+    world.spill = Spill(tmp_path / "spill.jsonl")
+    world.hub.outbox = Outbox(world.store, world.hub.outbox.router, world.spill, world.wake)
+    with caplog.at_level(logging.ERROR, "tocsin"):
+        assert isinstance(world.publish(Failed, notes=[SimpleNamespace(channel="mine", filter=None)]), Failed)
+        world.publish(Success, run="run2")
+    assert world.hub.counters.spilled == 2, "the success may end an incident: nobody can tell until the store answers"
+    assert caplog.text.count("could not be stored and waits in") == 1, "said once, not once an event"
+
+    (tmp_path / "blocked").unlink()
+    assert world.hub.replay_spill() == 2
+    assert world.sent() == [
+        ("Failed", "ops", "open"),
+        ("Failed", "mine", "open"),
+        ("Success", "mine", "recover"),
+        ("Success", "ops", "recover"),
+    ]
+    assert world.hub.replay_spill() == 0
+
+
+def test_what_neither_store_nor_spill_takes_is_counted_and_loud(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "blocked").write_text("in the way")
+    world = World(tmp_path / "blocked", Route("pages", PROBLEMS, ("ops",)))
+    with caplog.at_level(logging.CRITICAL, "tocsin"):
+        world.publish(Failed)
+    assert (world.hub.counters.lost, world.hub.counters.spilled) == (1, 0)
+    assert "is LOST" in caplog.text
+
+
+def test_a_callback_that_raised_is_counted_and_kept_in_words(pages: World) -> None:
+    pages.hub.callback_failed("post", "etl/load", ValueError("no"))
+    assert pages.hub.counters.callbacks_failed == 1
+    assert pages.hub.counters.failures == ["callback 'post' of 'etl/load' raised ValueError: no"]
+
+
+def test_states_of_other_orchestrators_are_routed_like_our_own(pages: World) -> None:
+    event = sample_event(id="x", source="airflow", sequence=None)
+    pages.hub.publish(event, Finished())
+    assert [d.event.source for d in pages.store.deliveries()] == ["airflow"]
