@@ -11,11 +11,13 @@ class TocsinError(Exception):
 class FilterError(TocsinError):
     """A filter expression that cannot be read.
 
-    `text` is the whole expression, `start` and `end` the offending part as offsets into it.
+    `text` is the whole expression, `start` and `end` the offending part as offsets into it. `code` tells the sort of
+    mistake: E201 cannot be read, E202 unknown label, E203 unknown filter, E204 filters in a circle.
     """
 
-    def __init__(self, reason: str, text: str, start: int, end: int | None = None) -> None:
+    def __init__(self, reason: str, text: str, start: int, end: int | None = None, code: str = "E201") -> None:
         super().__init__(reason)
+        self.code = code
         self.reason = reason
         self.text = text
         self.start = start

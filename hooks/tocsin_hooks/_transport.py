@@ -1,0 +1,219 @@
+"""How a request is kept within its deadline, and which failures of the library mean what.
+
+`requests` limits the time of each read, so that an answer of one byte a second never ends. Here the connections
+themselves know the deadline. The adapter of `requests` is used without its Session: that would read the whole of a
+redirect's body, keep cookies and look for credentials in `~/.netrc`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import io
+import logging
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from datetime import timedelta
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.poolmanager import PoolManager
+
+from tocsin_hooks.http import ANSWER_LIMIT, CONNECT_TIMEOUT, HttpAnswer, host_of, no_answer
+from tocsin_hooks.messages import Reason, SendError
+
+_deadline: ContextVar[float | None] = ContextVar("tocsin_http_deadline", default=None)
+_POOLED = 64  # connections kept open per host: more than a worker has threads
+
+
+def _left() -> float | None:
+    """The seconds until the deadline of the request being made on this thread. Raises TimeoutError after it."""
+    at = _deadline.get()
+    if at is None:
+        return None
+    if (left := at - time.monotonic()) <= 0:
+        raise TimeoutError("the deadline of the request has passed")
+    return left
+
+
+class _TimedReader(io.RawIOBase):
+    """The reading side of a socket, each read of which ends with the deadline."""
+
+    def __init__(self, sock: socket.socket, raw: io.RawIOBase) -> None:
+        self._sock = sock
+        self._raw = raw
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = _left()
+        with contextlib.suppress(OSError):  # closed meanwhile: what has been read ahead can still be had
+            self._sock.settimeout(left)
+        return self._raw.readinto(buffer)
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_TimedReader(sock, self.fp.detach()))
+
+
+class _TimedConnection(HTTPConnection):
+    response_class = _TimedResponse
+
+    def send(self, data: Any) -> None:
+        if self.sock is not None:
+            self.sock.settimeout(_left())
+        super().send(data)
+
+
+class _TimedTLSConnection(HTTPSConnection):
+    response_class = _TimedResponse
+
+    def send(self, data: Any) -> None:
+        if self.sock is not None:
+            self.sock.settimeout(_left())
+        super().send(data)
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _TimedConnection
+
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = _TimedTLSConnection
+
+
+class _Adapter(HTTPAdapter):
+    """The adapter of `requests`, over connections that know the deadline."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        _time(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
+        return _time(super().proxy_manager_for(proxy, **kwargs))
+
+
+def _time(pools: PoolManager) -> PoolManager:
+    pools.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+    return pools
+
+
+def _silent_while_sending(_: logging.LogRecord) -> bool:
+    return _deadline.get() is None
+
+
+logging.getLogger("urllib3.connectionpool").addFilter(_silent_while_sending)  # it logs paths, which may be secrets
+
+
+class Transport:
+    """Makes requests, each within `timeout`, from any number of threads: urllib3's pools are made for that."""
+
+    def __init__(self, timeout: timedelta, verify: bool | str, cert: str | None) -> None:
+        self._timeout = timeout
+        self._verify = verify
+        self._cert = cert
+        self._adapter = _Adapter(pool_maxsize=_POOLED, max_retries=0)
+
+    def send(self, method: str, url: str, body: bytes, headers: Mapping[str, str], proxy: str | None) -> HttpAnswer:
+        """The answer to one request; see `HttpSender.send`."""
+        with self._failures_of(host_of(url)):
+            prepared = requests.Request(method, url, data=body, headers=dict(headers)).prepare()
+            response = self._adapter.send(
+                prepared,
+                stream=True,
+                timeout=(min(CONNECT_TIMEOUT, self._timeout).total_seconds(), self._timeout.total_seconds()),
+                verify=self._verify,
+                cert=self._cert,
+                proxies={"http": proxy, "https": proxy} if proxy else {},
+            )
+            try:
+                content, cut = _read(response.raw)
+            finally:
+                response.close()
+            lowered = {name.lower(): value for name, value in response.headers.items()}
+            return HttpAnswer(response.status_code, lowered, content, cut)
+
+    @contextlib.contextmanager
+    def _failures_of(self, host: str) -> Iterator[None]:
+        """Sets the deadline, and tells what the library's exceptions mean without their text: it holds addresses."""
+        ends = time.monotonic() + self._timeout.total_seconds()
+        token = _deadline.set(ends)
+        try:
+            yield
+        except (OSError, HTTPError, ValueError) as error:
+            failure = _meaning(error, host, self._timeout, late=time.monotonic() >= ends)
+            raise failure from None
+        finally:
+            _deadline.reset(token)
+
+
+def _read(raw: Any) -> tuple[bytes, bool]:
+    """The body as sent, never unpacked, up to the limit, and whether there was more."""
+    body = b""
+    try:
+        while len(body) <= ANSWER_LIMIT:
+            chunk = raw.read(min(8192, ANSWER_LIMIT + 1 - len(body)), decode_content=False)
+            if not chunk:
+                return body, False
+            body += chunk
+    except (OSError, HTTPError, ValueError):  # the status has been said, and counts
+        pass
+    return body[:ANSWER_LIMIT], True
+
+
+def _meaning(error: Exception, host: str, timeout: timedelta, *, late: bool) -> SendError:
+    match error:
+        case requests.ConnectTimeout():
+            return SendError(Reason.NETWORK, f"no connection to '{host}' in time")
+        case requests.exceptions.ProxyError():
+            return SendError(Reason.NETWORK, f"the proxy gives no connection to '{host}'")
+        case requests.exceptions.SSLError():
+            return SendError(Reason.NETWORK, f"no secure connection to '{host}': {_tls_fault(error)}")
+        case requests.ConnectionError() if isinstance(_innermost(error), NewConnectionError):
+            return SendError(Reason.NETWORK, f"cannot connect to '{host}'")
+        case requests.Timeout():
+            return SendError(Reason.TIMEOUT, no_answer(host, timeout), unknown=True)
+        case requests.ConnectionError() if late:
+            return SendError(Reason.TIMEOUT, no_answer(host, timeout), unknown=True)
+        case ValueError():  # among them requests' errors about the address and the headers
+            return SendError(Reason.CONFIG, f"no request to '{host}' can be made of the settings", permanent=True)
+        case requests.RequestException() | HTTPError():
+            return SendError(Reason.NETWORK, f"'{host}' broke the connection off", unknown=True)
+        case _:  # an OSError that is not requests' own: a file of certificates
+            return SendError(Reason.CONFIG, "the certificates configured cannot be read", permanent=True)
+
+
+def _innermost(error: BaseException) -> Any:
+    """What urllib3 reports as the reason of a failure, below the layers of requests."""
+    inner = error.args[0] if error.args else None
+    return getattr(inner, "reason", inner)
+
+
+def _tls_fault(error: BaseException) -> str:
+    """Why a TLS handshake failed, in the words of the TLS library: they hold no address.
+
+    >>> _tls_fault(requests.exceptions.SSLError("at https://h/secret"))
+    'the handshake failed'
+    """
+    inner: Any = _innermost(error)
+    for _ in range(5):
+        if isinstance(inner, ssl.SSLCertVerificationError):
+            return f"certificate not accepted: {inner.verify_message}"
+        if isinstance(inner, ssl.SSLError):
+            return inner.reason or "the handshake failed"
+        inner = inner.args[0] if isinstance(inner, BaseException) and inner.args else None
+    return "the handshake failed"

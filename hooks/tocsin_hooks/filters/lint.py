@@ -1,0 +1,51 @@
+"""What about a filter is allowed, and still probably not meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tocsin_hooks.filters.labels import NUMBER_LABELS, STATE_LABELS, known_states, parse_number
+from tocsin_hooks.filters.lexer import quote
+from tocsin_hooks.filters.regex import compile_regex
+from tocsin_hooks.filters.tree import And, Filter, Match, Span
+
+
+@dataclass(frozen=True, slots=True)
+class FilterWarning:
+    """Something that a person should look at, and where it stands."""
+
+    reason: str
+    span: Span | None = None
+
+
+def warnings_of(tree: Filter) -> tuple[FilterWarning, ...]:
+    """Everything suspicious in `tree`, from left to right; what a bound name stands for has its own."""
+    return tuple(
+        FilterWarning(reason, node.span)
+        for node in tree.walk()
+        for reason in (_about_match(node) if isinstance(node, Match) else _about_and(node))
+    )
+
+
+def _about_and(node: Filter) -> Iterator[str]:
+    if not isinstance(node, And):
+        return
+    if not node.terms:
+        yield "this holds for every event"
+    for label, values in node.required().items():
+        if not values:
+            yield f"this can never hold: '{label}' has one value"
+
+
+def _about_match(node: Match) -> Iterator[str]:
+    if node.op in ("=~", "!~"):
+        if compile_regex(node.value).matches_everything:
+            yield f"the regex matches everything, so this {'always' if node.op == '=~' else 'never'} holds"
+        return
+    if "*" in node.value:
+        yield f"'*' stands for itself here; a regex is written '{node.label}{node.op[:-1] or '='}~{quote('.*')}'"
+    if node.label in STATE_LABELS and node.value not in known_states() | {""}:
+        yield f"unknown state '{node.value}'; known states: {', '.join(sorted(known_states()))}"
+    if node.label in NUMBER_LABELS and node.value and parse_number(node.value) is None:
+        yield f"'{node.label}' is a number, which '{node.value}' is not"
