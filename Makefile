@@ -14,8 +14,7 @@ test:
 lint:
 	$(BIN)ruff check .
 	$(BIN)ruff format --check .
-	$(BIN)mypy hooks/tocsin_hooks core/tocsin
-	for plugin in plugins/*/tocsin_*; do $(BIN)mypy $$plugin || exit 1; done
+	$(BIN)mypy -p tocsin_hooks -p tocsin $(foreach plugin,$(wildcard plugins/*/tocsin_*),-p $(notdir $(plugin)))
 	$(BIN)lint-imports
 
 format:
@@ -26,7 +25,7 @@ bench:  ## measures; the figures go to docs/performance.md
 	$(BIN)python -m tests.bench.report
 
 bench-smoke:  ## runs each benchmark briefly, to see that it works
-	$(BIN)pytest tests/bench --benchmark-disable -q -o addopts=--import-mode=importlib
+	$(BIN)pytest tests/bench --benchmark-disable -q -o addopts=
 
 docs:  ## writes the generated pages anew
 	$(PYTHON) docs/generate.py

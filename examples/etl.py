@@ -1,7 +1,7 @@
 """A nightly load: one task is flaky and recovers by itself, one fails for good.
 
-    tocsin run examples/etl.py            # ends Failed; whoever is named in tocsin.toml hears of it
-    tocsin run examples/etl.py -p fixed=true    # the next run: everybody who heard of the failure hears of the recovery
+tocsin run examples/etl.py            # ends Failed; whoever is named in tocsin.toml hears of it
+tocsin run examples/etl.py -p fixed=true    # the next run: everybody who heard of the failure hears of the recovery
 """
 
 from datetime import timedelta

@@ -54,7 +54,8 @@ class ConsoleChannel:
             out.write(f"{plain(message)}\n")
             out.flush()
         except (OSError, ValueError) as error:  # a closed stream, or one that cannot write this text
-            raise SendError(Reason.PAYLOAD, f"{self._config.stream} cannot be written: {error}", permanent=True) from error
+            text = f"{self._config.stream} cannot be written: {error}"
+            raise SendError(Reason.PAYLOAD, text, permanent=True) from error
         return Receipt(f"printed to {self._config.stream}")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from tocsin.clock import Clock
@@ -27,7 +27,7 @@ class Destination:
     """A channel of the config: how to make it, and how often to try it."""
 
     make: Callable[[], Channel]
-    backoff: Backoff = Backoff()
+    backoff: Backoff = field(default_factory=Backoff)
 
 
 class Sender:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tocsin.clock import Clock
-from tocsin.config.load import Config
+from tocsin.config import Config
 from tocsin.hub.incidents import ends_incident, incident_key, plan
 from tocsin.hub.relevance import may_match
 from tocsin.hub.spill import Spill, SpillError, spill_path
@@ -31,8 +31,13 @@ DEFAULT_KEY = ("project", "flow", "task")
 class Note(Protocol):
     """A durable notification asked for in code: `notify(channel, when=...)`."""
 
-    channel: str
-    filter: Filter | None
+    @property
+    def channel(self) -> str:
+        """Where to send."""
+
+    @property
+    def filter(self) -> Filter | None:
+        """What to send; None: every settled change."""
 
 
 @dataclass(slots=True)
@@ -82,9 +87,7 @@ class Hub:
         self._lock = threading.Lock()
 
     @classmethod
-    def from_config(
-        cls, config: Config, *, hooks: Hooks, store: Store, clock: Clock, wake: Callable[[], None]
-    ) -> Hub:
+    def from_config(cls, config: Config, *, hooks: Hooks, store: Store, clock: Clock, wake: Callable[[], None]) -> Hub:
         """The hub that a config describes. `wake` is called when deliveries were committed."""
         outbox = Outbox(
             store=store,

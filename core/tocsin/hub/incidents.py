@@ -39,9 +39,7 @@ def ends_incident(event: Event) -> bool:
     return event.is_a("Success") and not event.is_a("Skipped") and not event.is_a("Mapped")
 
 
-def plan(
-    event: Event, decision: Decision, incident: OpenIncident | None, *, opens: bool, tell_recovery: bool
-) -> Plan:
+def plan(event: Event, decision: Decision, incident: OpenIncident | None, *, opens: bool, tell_recovery: bool) -> Plan:
     """What to commit for a settled event.
 
     A problem opens an incident, or goes on with the open one, if there is anybody to tell. A success closes the

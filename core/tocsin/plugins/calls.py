@@ -20,6 +20,13 @@ _log = logging.getLogger("tocsin.plugins")
 _Call = tuple[str, Callable[..., Any], tuple[str, ...]]
 
 
+_Observer = tuple[Callable[[Event], Any], str, str]
+
+
+def _without_event(function: Callable[[], Any]) -> Callable[[Event], Any]:
+    return lambda _: function()
+
+
 class Hooks:
     """The hooks of the plugins in use.
 
@@ -31,16 +38,18 @@ class Hooks:
         self.catalog = catalog
         self._pm = catalog.pm
         self._calls: dict[str, tuple[_Call, ...]] = {}
-        self._chains: dict[tuple[str, tuple[str, ...]], tuple[tuple[str, _Call], ...]] = {}
-        self._version = -1
-        self._pm.register(_AskTheChannel(), "tocsin.channel") if not self._pm.has_plugin("tocsin.channel") else None
+        self._chains: dict[tuple[str, tuple[str, ...]], tuple[_Observer, ...]] = {}
+        self._heard: dict[tuple[str, tuple[str, ...]], bool] = {}
+        self._revision = -1
+        if not self._pm.has_plugin("tocsin.channel"):
+            self._pm.register(_AskTheChannel(), "tocsin.channel")
 
     def _fresh(self) -> None:
-        version = len(self._pm.list_name_plugin())
-        if version != self._version:
+        if self._revision != self.catalog.revision:
             self._calls.clear()
             self._chains.clear()
-            self._version = version
+            self._heard.clear()
+            self._revision = self.catalog.revision
 
     def _impls(self, hook: str) -> tuple[_Call, ...]:
         """The implementations of `hook`, the one registered last first, as pluggy would call them."""
@@ -59,7 +68,7 @@ class Hooks:
                 answers.append((plugin, function(*[given[name] for name in names])))
             except KeyboardInterrupt:
                 raise
-            except BaseException as error:  # noqa: BLE001  (a plugin may raise anything, SystemExit included)
+            except BaseException as error:
                 _report(plugin, hook, error)
         return answers
 
@@ -67,24 +76,35 @@ class Hooks:
 
     def observes(self, subject: str, state_family: tuple[str, ...]) -> bool:
         """Whether any plugin wants to hear, or replace, a change into such a state."""
-        return bool(self._chain(subject, state_family)) or bool(self._impls("tocsin_propose_state"))
+        if self._revision != self.catalog.revision:
+            self._fresh()
+        heard = self._heard.get((subject, state_family))
+        if heard is None:
+            heard = bool(self._chain(subject, state_family) or self._impls("tocsin_propose_state"))
+            self._heard[subject, state_family] = heard
+        return heard
 
-    def _chain(self, subject: str, state_family: tuple[str, ...]) -> tuple[tuple[str, _Call], ...]:
-        self._fresh()
+    def _chain(self, subject: str, state_family: tuple[str, ...]) -> tuple[_Observer, ...]:
+        if self._revision != self.catalog.revision:
+            self._fresh()
         chain = self._chains.get((subject, state_family))
         if chain is None:
-            chain = tuple((h, call) for h in observer_names(subject, state_family) for call in self._impls(h))
+            chain = tuple(
+                (function if names else _without_event(function), plugin, hook)
+                for hook in observer_names(subject, state_family)
+                for plugin, function, names in self._impls(hook)
+            )
             self._chains[subject, state_family] = chain
         return chain
 
     def observe(self, event: Event) -> None:
         """Tell every observer of the event's state, of its ancestors, and of every change."""
-        for hook, (plugin, function, names) in self._chain("task" if event.task else "flow", event.state_family):
+        for function, plugin, hook in self._chain("task" if event.task else "flow", event.state_family):
             try:
-                function(*[event] * len(names))
+                function(event)
             except KeyboardInterrupt:
                 raise
-            except BaseException as error:  # noqa: BLE001  (see _ask)
+            except BaseException as error:
                 _report(plugin, hook, error)
 
     def propose(self, event: Event, state: State) -> State:
@@ -123,7 +143,7 @@ class Hooks:
             raise
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # noqa: BLE001  (a channel may raise anything)
+        except BaseException as error:
             _log.exception("channel '%s' raised what is no SendError", message.channel)
             raise SendError(Reason.PLUGIN, f"{type(error).__name__}: {error}") from error
         if not isinstance(receipt, Receipt):
@@ -153,7 +173,7 @@ class Hooks:
                     function(*[version] * len(names))
                 except KeyboardInterrupt:
                     raise
-                except BaseException as error:  # noqa: BLE001  (see _ask)
+                except BaseException as error:
                     _report(plugin, "tocsin_startup", error)
 
     def channel_types(self) -> tuple[dict[str, ChannelType], dict[str, str]]:

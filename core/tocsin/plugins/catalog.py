@@ -39,12 +39,20 @@ class PluginInfo:
     """Why it is not used; empty when it is."""
 
 
+def _plugin_manager() -> pluggy.PluginManager:
+    pm = pluggy.PluginManager(specs.PROJECT)
+    pm.add_hookspecs(specs)
+    return pm
+
+
 @dataclass(slots=True)
 class Catalog:
     """The plugins of this process: those in use are registered with pluggy, all are listed."""
 
-    pm: pluggy.PluginManager = field(default_factory=lambda: _plugin_manager())
+    pm: pluggy.PluginManager = field(default_factory=_plugin_manager)
     plugins: dict[str, PluginInfo] = field(default_factory=dict)
+    revision: int = 0
+    """Grows with each change, so that who prepared calls knows when to prepare them anew."""
 
     def register(self, plugin: Any, name: str | None = None) -> str:
         """Put `plugin` to use; the name under which it is known.
@@ -60,21 +68,32 @@ class Catalog:
             self.pm.register(plugin, name)
         except (pluggy.PluginValidationError, ValueError) as error:
             raise PluginError(f"plugin '{name}': {_told(error)}") from error
+        self.revision += 1
         self.plugins.setdefault(name, PluginInfo(name, module=_name_of(plugin), hooks=hooks))
         return name
 
-    def load(self, found: Iterable[EntryPoint], *, allow: Iterable[str] = (), block: Iterable[str] = ()) -> None:
+    def unregister(self, name: str) -> None:
+        """Stop using the plugin of that name, if there is one."""
+        if self.pm.has_plugin(name):
+            self.pm.unregister(name=name)
+            self.plugins.pop(name, None)
+            self.revision += 1
+
+    def load(
+        self, found: Iterable[EntryPoint], *, allow: Iterable[str] | None = None, block: Iterable[str] = ()
+    ) -> None:
         """Put the plugins of these entry points to use, each by itself: one that fails is listed with its reason.
 
-        `allow`, when not empty, names the only ones wanted; `block` those that are not. Both take plugin and package names.
+        `allow`, unless None, names the only ones wanted; `block` those that are not. Both take names of plugins and of
+        packages.
         """
-        wanted, unwanted = set(allow), set(block)
+        wanted, unwanted = None if allow is None else set(allow), set(block)
         for point in found:
             package = point.dist.name if point.dist else ""
             version = point.dist.version if point.dist else ""
             info = PluginInfo(point.name, package, version, point.value)
             names = {point.name, package}
-            if names & unwanted or (wanted and not names & wanted):
+            if names & unwanted or (wanted is not None and not names & wanted):
                 error = UNWANTED
             elif point.name in self.plugins:
                 error = f"not loaded: package '{self.plugins[point.name].package}' has a plugin of that name"
@@ -89,11 +108,12 @@ class Catalog:
             plugin = point.load()
             hooks = checked_hooks(plugin, point.name)
             self.pm.register(plugin, point.name)
+            self.revision += 1
         except KeyboardInterrupt:
             raise
         except PluginError as error:
             return str(error)
-        except BaseException as error:  # noqa: BLE001  (an import may exit or raise anything; the others still load)
+        except BaseException as error:
             return f"plugin '{point.name}' cannot be loaded from '{point.value}': {_told(error)}"
         self.plugins[point.name] = PluginInfo(point.name, info.package, info.version, point.value, hooks)
         return ""
@@ -101,12 +121,6 @@ class Catalog:
     def broken(self) -> Mapping[str, str]:
         """Why each plugin that is not used is not, by name."""
         return {name: info.error for name, info in self.plugins.items() if info.error}
-
-
-def _plugin_manager() -> pluggy.PluginManager:
-    pm = pluggy.PluginManager(specs.PROJECT)
-    pm.add_hookspecs(specs)
-    return pm
 
 
 def _name_of(plugin: Any) -> str:
@@ -148,7 +162,7 @@ def _impl_options(plugin: Any, attribute: str) -> Mapping[str, Any] | None:
         return None
     try:
         options = getattr(getattr(plugin, attribute), f"{specs.PROJECT}_impl", None)
-    except Exception:  # noqa: BLE001  (a property that raises is no hook)
+    except Exception:
         return None
     return options if isinstance(options, Mapping) else None
 
@@ -175,7 +189,7 @@ def register(plugin: Any) -> None:
 
 
 @cache
-def installed(allow: tuple[str, ...] = (), block: tuple[str, ...] = ()) -> Catalog:
+def installed(allow: tuple[str, ...] | None = None, block: tuple[str, ...] = ()) -> Catalog:
     """The catalog of this process: installed plugins and those registered by code."""
     catalog = Catalog()
     catalog.load(discovered(), allow=allow, block=block)

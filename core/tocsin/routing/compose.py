@@ -11,6 +11,7 @@ from tocsin_hooks.events import Event
 from tocsin_hooks.messages import Action, Link, Message
 
 _SEVERITIES = {"critical", "error", "warning", "info"}
+_BY_STATE = (("Crashed", "critical"), ("Failed", "error"), ("Retrying", "warning"), ("Cancelled", "warning"))
 _TEXT_CAP = 4000
 
 
@@ -70,9 +71,9 @@ def compose(event: Event, envelope: Envelope, template: Template | None = None) 
 
 
 def one_line(text: str) -> str:
-    """`text` on one line.
+    r"""`text` on one line.
 
-    >>> one_line(" a\\n b ")
+    >>> one_line(" a\n b ")
     'a b'
     """
     return " ".join(text.split())
@@ -91,7 +92,7 @@ def headline(event: Event, envelope: Envelope) -> str:
 def _after(event: Event, envelope: Envelope) -> str:
     if envelope.incident_opened_at is None:
         return ""
-    seconds = (event.time - envelope.incident_opened_at).total_seconds()
+    seconds = event.time.timestamp() - envelope.incident_opened_at.timestamp()
     return f" after {format_duration(max(seconds, 0))}"
 
 
@@ -117,10 +118,7 @@ def severity(event: Event, action: Action) -> str:
         return "info"
     if event.severity in _SEVERITIES:
         return event.severity
-    for state, level in (("Crashed", "critical"), ("Failed", "error"), ("Retrying", "warning"), ("Cancelled", "warning")):
-        if event.is_a(state):
-            return level
-    return "info"
+    return next((level for state, level in _BY_STATE if event.is_a(state)), "info")
 
 
 def fields(event: Event, envelope: Envelope) -> tuple[tuple[str, str], ...]:

@@ -68,7 +68,7 @@ def template_data(event: Event) -> dict[str, Any]:
     }
 
 
-def _sample() -> Event:  # noqa: N802  (a constant that needs pendulum, which is loaded late)
+def _sample() -> Event:
     import pendulum
 
     now = pendulum.datetime(2026, 1, 2, 3, 4, 5)

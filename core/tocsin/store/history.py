@@ -72,7 +72,9 @@ def _delivery(row: tuple[Any, ...]) -> DeliveryRecord:
 
 def attempts(db: sqlite3.Connection, number: int) -> list[AttemptRecord]:
     """The tries of a delivery, oldest first."""
-    rows = db.execute("SELECT at, took, outcome, reason, detail FROM attempts WHERE delivery = ? ORDER BY rowid", (number,))
+    rows = db.execute(
+        "SELECT at, took, outcome, reason, detail FROM attempts WHERE delivery = ? ORDER BY rowid", (number,)
+    )
     return [
         AttemptRecord(from_micros(at), timedelta(microseconds=took), outcome, reason, detail)
         for at, took, outcome, reason, detail in rows
@@ -82,7 +84,8 @@ def attempts(db: sqlite3.Connection, number: int) -> list[AttemptRecord]:
 def add_to_inbox(db: sqlite3.Connection, message: Message, now: datetime) -> None:
     """Keep a message, once."""
     db.execute(
-        "INSERT OR IGNORE INTO inbox (delivery, at, channel, action, severity, title, text) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO inbox (delivery, at, channel, action, severity, title, text)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
         (
             message.id,
             to_micros(now),

@@ -131,7 +131,7 @@ class SqliteStore:
             marks = ", ".join("?" * len(gone))
             return db.execute(
                 # the status stays 'leased', so that the next claim knows that this may be a repetition
-                f"UPDATE deliveries SET due_at = ?, owner = '' WHERE status = 'leased' AND owner IN ({marks})",  # noqa: S608
+                f"UPDATE deliveries SET due_at = ?, owner = '' WHERE status = 'leased' AND owner IN ({marks})",
                 (to_micros(now), *gone),
             ).rowcount
 
@@ -216,9 +216,7 @@ def _incident(db: sqlite3.Connection, number: int) -> OpenIncident:
     return OpenIncident(number, key, from_micros(opened_at), frozenset(channel for (channel,) in told))
 
 
-def _step(
-    db: sqlite3.Connection, plan: Plan, incident: OpenIncident | None, key: str, at: datetime
-) -> int | None:
+def _step(db: sqlite3.Connection, plan: Plan, incident: OpenIncident | None, key: str, at: datetime) -> int | None:
     """Carry out the incident's step; the number of the incident that the event belongs to."""
     if plan.step is IncidentStep.OPEN and incident is None:
         return db.execute("INSERT INTO incidents (key, opened_at) VALUES (?, ?)", (key, to_micros(at))).lastrowid
@@ -258,8 +256,8 @@ def _record(db: sqlite3.Connection, outcome: Outcome) -> bool:
     delivery, receipt = outcome.delivery, outcome.receipt
     kept = None if receipt is None else json.dumps(receipt.to_dict(), ensure_ascii=False)
     changed = db.execute(
-        "UPDATE deliveries SET status = ?, due_at = ?, owner = '', finished_at = ?, reason = ?, detail = ?, receipt = ?,"
-        " may_repeat = may_repeat OR ? WHERE number = ? AND token = ? AND status = 'leased'",
+        "UPDATE deliveries SET status = ?, due_at = ?, owner = '', finished_at = ?, reason = ?, detail = ?,"
+        " receipt = ?, may_repeat = may_repeat OR ? WHERE number = ? AND token = ? AND status = 'leased'",
         (
             outcome.status,
             to_micros(outcome.retry_at or outcome.at),
@@ -283,7 +281,9 @@ def _record(db: sqlite3.Connection, outcome: Outcome) -> bool:
             outcome.detail,
         ),
     )
-    if changed and receipt is not None and receipt.sent and delivery.incident is not None:
+    # one that sent nothing, and remembers nothing, must not take the place of one that did
+    worth_keeping = receipt is not None and (receipt.sent or receipt.reference)
+    if changed and worth_keeping and delivery.incident is not None:
         db.execute(
             "INSERT INTO receipts (incident, channel, receipt) VALUES (?, ?, ?)"
             " ON CONFLICT (incident, channel) DO UPDATE SET receipt = excluded.receipt",

@@ -69,7 +69,9 @@ class World:
         self.sender = Sender(destinations, Hooks(catalog), self.clock)
         self.worker = Worker(self.store, self.sender, self.clock, WorkerSettings(threads=4))
 
-    def plan(self, name: str, *channels: str, action: Action = Action.OPEN, step: IncidentStep = IncidentStep.OPEN) -> None:
+    def plan(
+        self, name: str, *channels: str, action: Action = Action.OPEN, step: IncidentStep = IncidentStep.OPEN
+    ) -> None:
         deliveries = tuple(Planned(channel, "pages", action) for channel in channels)
         event = sample_event(id=name, sequence=None)
         self.store.append(event, "key", lambda _: Plan(step, deliveries), now=self.clock.now())
@@ -256,7 +258,7 @@ def test_what_a_dead_process_had_claimed_is_taken_up_at_once_and_marked(worlds: 
     from tocsin.delivery.owner import is_alive, this_process
 
     assert is_alive(this_process())
-    host, boot, pid, started = this_process().split("|")
+    _, boot, pid, started = this_process().split("|")
     assert is_alive(f"elsewhere|{boot}|{pid}|{started}"), "nobody here can know that another host's process is gone"
     gone = "|".join((socket.gethostname(), boot, pid, "0"))
     assert not is_alive(gone), "the same pid started at another time is another process"

@@ -177,7 +177,10 @@ def test_the_labels_of_the_pipeline_win_over_those_of_plugins(pages: World) -> N
 
 
 def test_what_code_asks_to_be_notified_of_goes_through_the_outbox(pages: World) -> None:
-    notes = [SimpleNamespace(channel="mine", filter=when("state=Retrying")), SimpleNamespace(channel="all", filter=None)]
+    notes = [
+        SimpleNamespace(channel="mine", filter=when("state=Retrying")),
+        SimpleNamespace(channel="all", filter=None),
+    ]
     pages.publish(Retrying, notes=notes)
     assert pages.sent() == [("Retrying", c, "open") for c in ("ops", "mine", "all")]
     assert [d.route for d in pages.store.deliveries(channel="mine")] == ["code:mine"]

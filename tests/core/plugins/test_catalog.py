@@ -71,7 +71,10 @@ def test_a_plugin_registered_twice_is_used_once() -> None:
         ("import no_such_module_anywhere\n", "ModuleNotFoundError: No module named 'no_such_module_anywhere'"),
         ("def broken(:\n", "SyntaxError"),
         ("raise SystemExit(3)\n", "SystemExit: 3"),
-        ("from tocsin_hooks import hookimpl\n@hookimpl\ndef tocsin_flow_retryin(event): pass\n", "tocsin_flow_retrying"),
+        (
+            "from tocsin_hooks import hookimpl\n@hookimpl\ndef tocsin_flow_retryin(event): pass\n",
+            "tocsin_flow_retrying",
+        ),
     ],
 )
 def test_a_plugin_that_cannot_be_used_is_named_and_the_rest_load(tmp_path: Path, code: str, reason: str) -> None:

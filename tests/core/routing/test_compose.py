@@ -28,7 +28,9 @@ def test_a_failure_is_told_by_state_subject_and_attempt() -> None:
 
 def test_a_retry_says_when_the_next_try_is() -> None:
     next_try = EVENT.time.add(minutes=5)
-    event = sample_event(state="Retrying", state_family=("Retrying", "Scheduled", "Pending"), next_attempt_at=next_try, severity="")
+    event = sample_event(
+        state="Retrying", state_family=("Retrying", "Scheduled", "Pending"), next_attempt_at=next_try, severity=""
+    )
     message = compose(event, envelope())
     assert message.text.endswith("Next try at 2026-03-01 12:35:15 UTC")
     assert message.severity == "warning"
@@ -73,7 +75,10 @@ def test_what_a_template_produces_is_bounded_and_the_cut_is_marked() -> None:
 
 def test_event_data_is_never_read_as_a_template() -> None:
     event = sample_event(message="{{ 7 * 7 }}", exception=ExceptionSummary("E", "{{ 7 * 7 }}"))
-    assert compose(event, envelope(), Template(text="{{ message }} {{ exception.message }}")).text == "{{ 7 * 7 }} {{ 7 * 7 }}"
+    assert (
+        compose(event, envelope(), Template(text="{{ message }} {{ exception.message }}")).text
+        == "{{ 7 * 7 }} {{ 7 * 7 }}"
+    )
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,9 @@ def test_stop_of_a_child_or_of_a_replaced_parent_ends_the_rest_too() -> None:
 def test_a_route_without_channels_inherits_and_an_empty_list_is_nowhere() -> None:
     heir = route("heir", "tags=prod", template="short")
     nowhere = Route("nowhere", when("tags=nightly"), ())
-    router = Router((route("p", None, "ops", children=(heir, nowhere)),), default_send=("home",), default_template="long")
+    router = Router(
+        (route("p", None, "ops", children=(heir, nowhere)),), default_send=("home",), default_template="long"
+    )
     assert router.decide(FAILED).targets == (Target("ops", "heir", "short"),)
     assert channels(Router((route("p", None),), default_send=("home",))) == ["home"]
 

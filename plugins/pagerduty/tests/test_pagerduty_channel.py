@@ -1,0 +1,194 @@
+"""Pages are opened, kept and closed as the service answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tocsin_hooks import Action, Reason, Receipt, SendError
+from tocsin_hooks.testing import Answer, Received, Receiver, sample_event, sample_message
+from tocsin_pagerduty import PagerDutyChannel, PagerDutyConfig
+
+KEY = "0123456789abcdef0123456789abcdef"
+RETRYING = sample_event(state="Retrying", state_family=("Retrying", "Scheduled", "Pending"))
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAGERDUTY_KEY", KEY)
+
+
+@pytest.fixture
+def service(receiver: Receiver) -> Receiver:
+    def accept(request: Received) -> Answer:
+        return Answer(202, {"status": "success", "message": "ok", "dedup_key": request.json()["dedup_key"]})
+
+    receiver.respond(accept)
+    return receiver
+
+
+def channel(service: Receiver, **settings: Any) -> PagerDutyChannel:
+    base = {"routing_key": {"env": "PAGERDUTY_KEY"}, "base_url": service.url}
+    return PagerDutyChannel(PagerDutyConfig.model_validate({**base, **settings}), clock=lambda: 0.0)
+
+
+def error_of(channel: PagerDutyChannel) -> SendError:
+    with pytest.raises(SendError) as caught:
+        channel.send(sample_message())
+    return caught.value
+
+
+def sent(service: Receiver) -> list[tuple[str, str]]:
+    return [(event["event_action"], event["dedup_key"]) for event in (r.json() for r in service.requests)]
+
+
+# ---------------------------------------------------------------- the life of a page
+
+
+def test_a_failure_pages_and_the_recovery_resolves_the_same_page(service: Receiver) -> None:
+    pager = channel(service)
+    opened = pager.send(sample_message(Action.OPEN))
+    updated = pager.send(sample_message(Action.UPDATE), opened)
+    closed = pager.send(sample_message(Action.RECOVER), updated)
+    key = "warehouse/etl/load"
+    assert sent(service) == [("trigger", key), ("trigger", key), ("resolve", key)]
+    assert opened == Receipt(f"triggered '{key}'", {"dedup_key": key})
+    assert closed == Receipt(f"resolved '{key}'")
+    assert [request.path for request in service.requests] == ["/v2/enqueue"] * 3
+
+
+def test_the_key_pagerduty_answers_is_the_one_kept_and_used(receiver: Receiver) -> None:
+    receiver.answer(202, {"status": "success", "dedup_key": "theirs"})
+    pager = channel(receiver)
+    opened = pager.send(sample_message())
+    pager.send(sample_message(Action.UPDATE), opened)
+    pager.send(sample_message(Action.RECOVER), opened)
+    assert opened.reference == {"dedup_key": "theirs"}
+    assert sent(receiver)[1:] == [("trigger", "theirs"), ("resolve", "theirs")]
+
+
+@pytest.mark.parametrize("body", ["", "<html>", [], {"dedup_key": 7}, {"dedup_key": "k" * 256}, "[" * 100_000])
+def test_an_answer_without_a_key_leaves_our_own(receiver: Receiver, body: Any) -> None:
+    receiver.answer(202, body)
+    assert channel(receiver).send(sample_message()).reference == {"dedup_key": "warehouse/etl/load"}
+
+
+@pytest.mark.parametrize("previous", [None, Receipt(), Receipt("silent", sent=False), Receipt("ok", {"ts": "1.2"})])
+def test_a_recovery_without_a_known_page_sends_nothing(service: Receiver, previous: Receipt | None) -> None:
+    receipt = channel(service).send(sample_message(Action.RECOVER), previous)
+    assert receipt.sent is False
+    assert "nothing to resolve" in receipt.detail
+    assert service.requests == []
+
+
+def test_after_a_resolve_a_second_recovery_sends_nothing(service: Receiver) -> None:
+    pager = channel(service)
+    closed = pager.send(sample_message(Action.RECOVER), Receipt("", {"dedup_key": "k"}))
+    assert pager.send(sample_message(Action.RECOVER), closed).sent is False
+    assert sent(service) == [("resolve", "k")]
+
+
+def test_a_retry_is_silent(service: Receiver) -> None:
+    receipt = channel(service).send(sample_message(event=RETRYING))
+    assert (receipt.sent, receipt.reference) == (False, {})
+    assert "retrying = 'silent'" in receipt.detail
+    assert service.requests == []
+
+
+def test_a_retry_after_a_page_does_not_forget_it(service: Receiver) -> None:
+    pager = channel(service)
+    opened = pager.send(sample_message())
+    silent = pager.send(sample_message(Action.UPDATE, event=RETRYING), opened)
+    pager.send(sample_message(Action.RECOVER), Receipt.from_dict(silent.to_dict()))
+    assert sent(service) == [("trigger", "warehouse/etl/load"), ("resolve", "warehouse/etl/load")]
+
+
+def test_a_retry_pages_where_that_is_asked_for(service: Receiver) -> None:
+    receipt = channel(service, retrying="trigger").send(sample_message(event=RETRYING))
+    assert receipt.sent is True
+    assert sent(service) == [("trigger", "warehouse/etl/load")]
+
+
+def test_a_test_pages_even_with_a_retry_as_its_sample(service: Receiver) -> None:
+    assert channel(service).send(sample_message(Action.TEST, event=RETRYING)).sent is True
+    assert service.requests[0].json()["payload"]["severity"] == "info"
+
+
+# ---------------------------------------------------------------- answers
+
+
+def test_400_is_refused_for_good_with_pagerdutys_own_errors(receiver: Receiver) -> None:
+    receiver.answer(
+        400,
+        {"status": "invalid event", "message": "Event object is invalid", "errors": ["no 'summary'", "bad \x1b key"]},
+    )
+    error = error_of(channel(receiver))
+    assert (error.reason, error.permanent, error.disable) == (Reason.PAYLOAD, True, False)
+    assert str(error) == "'127.0.0.1' answered 400: Event object is invalid: no 'summary'; bad key"
+
+
+@pytest.mark.parametrize("body", ["<html>no</html>", {"errors": "x"}, {"message": None}, [1], ""])
+def test_a_400_of_any_form_is_refused_for_good(receiver: Receiver, body: Any) -> None:
+    receiver.answer(400, body)
+    error = error_of(channel(receiver))
+    assert (error.reason, error.permanent) == (Reason.PAYLOAD, True)
+    assert str(error).startswith("'127.0.0.1' answered 400")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_is_refused_disables_the_channel(receiver: Receiver, status: int) -> None:
+    receiver.answer(status)
+    error = error_of(channel(receiver))
+    assert (error.reason, error.disable) == (Reason.AUTH, True)
+
+
+def test_429_waits_as_long_as_the_service_asks(receiver: Receiver) -> None:
+    receiver.answer(429, headers={"Retry-After": "30"})
+    error = error_of(channel(receiver))
+    assert (error.reason, error.retry_after, error.permanent) == (Reason.RATE_LIMITED, 30, False)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_5xx_is_tried_again(receiver: Receiver, status: int) -> None:
+    receiver.answer(status, "<html>sorry</html>")
+    error = error_of(channel(receiver))
+    assert (error.reason, error.permanent) == (Reason.SERVER, False)
+
+
+def test_a_200_from_something_else_is_not_a_delivery(receiver: Receiver) -> None:
+    receiver.answer(200, "<html>Please log in</html>")
+    error = error_of(channel(receiver))
+    assert (error.reason, error.permanent) == (Reason.SERVER, False)
+
+
+# ---------------------------------------------------------------- the key
+
+
+@pytest.mark.parametrize("value", ["short-key", KEY + "0"])
+def test_a_key_of_the_wrong_length_is_told_without_showing_it(
+    service: Receiver, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("PAGERDUTY_KEY", value)
+    error = error_of(channel(service))
+    assert (error.reason, error.permanent) == (Reason.CONFIG, True)
+    assert f"environment variable 'PAGERDUTY_KEY' holds {len(value)} characters" in str(error)
+    assert value not in str(error)
+    assert service.requests == []
+
+
+def test_an_empty_key_is_refused(service: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAGERDUTY_KEY", "  \n")
+    error = error_of(channel(service))
+    assert (error.reason, str(error)) == (Reason.CONFIG, "environment variable 'PAGERDUTY_KEY' is empty")
+
+
+def test_white_space_around_the_key_does_not_count(service: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAGERDUTY_KEY", f" {KEY}\n")
+    channel(service).send(sample_message())
+    assert service.requests[0].json()["routing_key"] == KEY
+
+
+def test_a_key_that_the_service_quotes_back_is_not_shown(receiver: Receiver) -> None:
+    receiver.answer(400, {"message": "Invalid routing key", "errors": [f"{KEY} is unknown"]})
+    assert KEY not in str(error_of(channel(receiver)))

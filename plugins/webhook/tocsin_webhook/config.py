@@ -1,0 +1,77 @@
+"""What may stand in the table of a `type = "webhook"` channel."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator
+
+from tocsin_hooks.http import HttpConfig
+from tocsin_hooks.secrets import MaybeSecret, Secret
+
+LARGEST = 256 * 1024
+SMALLEST = 16 * 1024
+"""A body without any of its optional parts always fits into this."""
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_RESERVED = frozenset(
+    {
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "keep-alive",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+_RESERVED_PREFIXES = ("webhook-", "proxy-")
+_TELLING = ("authorization", "cookie", "token", "secret", "password", "api-key", "apikey")
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else (value,)
+
+
+class WebhookConfig(HttpConfig):
+    """Settings of a `type = "webhook"` channel."""
+
+    url: MaybeSecret
+    sign: Annotated[tuple[Secret, ...], BeforeValidator(_listed), Field(min_length=1, max_length=2)] | None = None
+    method: Literal["POST", "PUT", "PATCH"] = "POST"
+    headers: dict[str, str | Secret] = Field(default_factory=dict)
+    max_body: int = Field(default=LARGEST, ge=SMALLEST, le=LARGEST)
+
+    @field_validator("headers")
+    @classmethod
+    def _can_be_sent(cls, headers: dict[str, str | Secret]) -> dict[str, str | Secret]:
+        for name, value in headers.items():
+            if fault := header_fault(name, value):
+                raise ValueError(fault)
+        return headers
+
+
+def header_fault(name: str, value: str | Secret) -> str | None:
+    r"""Why a header cannot be set, None when it can.
+
+    >>> header_fault("X-Team", "data")
+    >>> header_fault("Host", "example.org")
+    "header 'Host' is set by tocsin itself"
+    >>> header_fault("X-Team", "a\u0394")
+    "header 'X-Team' holds characters that no header can carry"
+    """
+    lowered = name.lower()
+    if not _TOKEN.fullmatch(name):
+        return f"{name!r} is no name of a header"
+    if lowered in _RESERVED or lowered.startswith(_RESERVED_PREFIXES):
+        return f"header '{name}' is set by tocsin itself"
+    if isinstance(value, Secret):
+        return None
+    if any(part in lowered for part in _TELLING):
+        return f"header '{name}' holds a secret, which is never written here; refer to it: {{ env = \"NAME\" }}"
+    if not (value.isprintable() and all(ord(char) < 256 for char in value)):
+        return f"header '{name}' holds characters that no header can carry"
+    return None

@@ -1,0 +1,310 @@
+"""What is measured against what: each pair does the same work, once by tocsin and once by the plainest means.
+
+A goal is a ratio of the two, so that a slow or busy machine counts for both sides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import graphlib
+import logging
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pendulum
+import pluggy
+import requests
+
+from tocsin import runs
+from tocsin.clock import SystemClock
+from tocsin.delivery.sender import Destination, Sender
+from tocsin.delivery.worker import Worker, WorkerSettings
+from tocsin.flows.flow import Flow
+from tocsin.flows.task import task
+from tocsin.hub.hub import Hub, Outbox
+from tocsin.hub.spill import Spill
+from tocsin.plugins.calls import Hooks
+from tocsin.plugins.catalog import Catalog
+from tocsin.routing.router import Route, Router
+from tocsin.store.records import IncidentStep, Plan, Planned
+from tocsin.store.sqlite import SqliteStore
+from tocsin_hooks import specs
+from tocsin_hooks.filters import when
+from tocsin_hooks.messages import Action
+from tocsin_hooks.specs import hookimpl
+from tocsin_hooks.testing import Receiver, sample_event
+from tocsin_webhook import WebhookChannel, WebhookConfig
+
+Work = Callable[[], object]
+
+logging.getLogger("tocsin").setLevel(logging.CRITICAL)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two ways to do the same `units` of work, and what their ratio should be."""
+
+    name: str
+    goal: str
+    ours: str
+    floor: str
+    sides: Callable[[], contextlib.AbstractContextManager[tuple[Work, Work]]]
+    units: int = 1
+    reciprocal: bool = False
+    """Whether the goal is put as speed (floor time / our time) rather than as cost."""
+    slow: bool = False
+
+
+# ---------------------------------------------------------------- the runner
+
+
+@task
+def no_op() -> None:
+    """Do nothing."""
+
+
+def chain(n: int) -> list[tuple[int, int]]:
+    return [(i, i + 1) for i in range(n - 1)]
+
+
+def diamond(n: int) -> list[tuple[int, int]]:
+    return [(0, i) for i in range(1, n - 1)] + [(i, n - 1) for i in range(1, n - 1)]
+
+
+def flow_of(n: int, edges: list[tuple[int, int]]) -> Flow:
+    flow = Flow("bench")
+    tasks = [no_op.copy(name=f"t{i}") for i in range(n)]
+    for each in tasks:
+        flow.add_task(each)
+    for upstream, downstream in edges:
+        flow.add_edge(tasks[upstream], tasks[downstream])
+    return flow
+
+
+class Listener:
+    """One subscriber that hears every change."""
+
+    @hookimpl
+    def tocsin_state_changed(self, event: Any) -> None:
+        """Hear."""
+
+
+def runner_pair(shape: Callable[[int], list[tuple[int, int]]], n: int, *, subscriber: bool) -> Any:
+    @contextlib.contextmanager
+    def sides() -> Iterator[tuple[Work, Work]]:
+        edges = shape(n)
+        flow = flow_of(n, edges)
+        catalog = Catalog()
+        if subscriber:
+            catalog.register(Listener())
+        hub = Hub(Hooks(catalog), SystemClock()) if subscriber else None
+        graph: dict[int, set[int]] = {i: set() for i in range(n)}
+        for upstream, downstream in edges:
+            graph[downstream].add(upstream)
+
+        def floor() -> None:
+            function = no_op.run
+            for _ in graphlib.TopologicalSorter(graph).static_order():
+                function()
+
+        yield lambda: runs.run_flow(flow, publisher=hub), floor
+
+    return sides
+
+
+# ---------------------------------------------------------------- hooks
+
+
+def hooks_pair(subscribers: int) -> Any:
+    @contextlib.contextmanager
+    def sides() -> Iterator[tuple[Work, Work]]:
+        raw = pluggy.PluginManager("tocsin")
+        raw.add_hookspecs(specs)
+        catalog = Catalog()
+        for n in range(subscribers):
+            plugin = Listener()
+            raw.register(plugin, str(n))
+            catalog.register(plugin, str(n))
+        hooks, event = Hooks(catalog), sample_event()
+
+        def ours() -> None:
+            for _ in range(1000):
+                if hooks.observes("task", event.state_family):
+                    hooks.observe(event)
+
+        def floor() -> None:
+            for _ in range(1000):
+                raw.hook.tocsin_state_changed(event=event)
+
+        yield ours, floor
+
+    return sides
+
+
+# ---------------------------------------------------------------- routing
+
+
+def routing_pair(routes: int) -> Any:
+    @contextlib.contextmanager
+    def sides() -> Iterator[tuple[Work, Work]]:
+        def router(n: int) -> Router:
+            return Router(tuple(Route(f"r{i}", when(f"flow=flow{i} and is_failed"), ("ops",)) for i in range(n)))
+
+        many, few, event = router(routes), router(10), sample_event(flow="flow3")
+
+        def decide(router: Router) -> Work:
+            def work() -> None:
+                for _ in range(20):
+                    router.decide(event)
+
+            return work
+
+        yield decide(many), decide(few)
+
+    return sides
+
+
+# ---------------------------------------------------------------- the store
+
+_TABLE = "CREATE TABLE queue (id INTEGER PRIMARY KEY, body TEXT)"
+
+
+def _raw_sqlite(folder: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(folder / "raw.db", isolation_level=None, check_same_thread=False)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute(_TABLE)
+    return db
+
+
+def _append(store: SqliteStore, name: str) -> None:
+    plan = Plan(IncidentStep.NONE, (Planned("ops", "pages", Action.EVENT),))
+    store.append(sample_event(id=name, sequence=None), "key", lambda _: plan, now=pendulum.now("UTC"))
+
+
+def append_pair(producers: int, floor_batch: int) -> Any:
+    each = 200 // producers
+
+    @contextlib.contextmanager
+    def sides() -> Iterator[tuple[Work, Work]]:
+        with tempfile.TemporaryDirectory() as folder:
+            store, raw = SqliteStore(Path(folder) / "tocsin.db"), _raw_sqlite(Path(folder))
+            body, count = sample_event().to_json(), iter(range(10**9))
+
+            def ours() -> None:
+                def produce() -> None:
+                    for _ in range(each):
+                        _append(store, f"e{next(count)}")
+
+                if producers == 1:
+                    produce()
+                    return
+                threads = [threading.Thread(target=produce) for _ in range(producers)]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+
+            def floor() -> None:
+                for _ in range(each * producers // floor_batch):
+                    raw.execute("BEGIN IMMEDIATE")
+                    raw.executemany("INSERT INTO queue (body) VALUES (?)", [(body,)] * floor_batch)
+                    raw.execute("COMMIT")
+
+            yield ours, floor
+            store.close()
+            raw.close()
+
+    return sides
+
+
+# ---------------------------------------------------------------- delivery
+
+DELIVERIES = 200
+
+
+@contextlib.contextmanager
+def delivery_sides(threads: int = 4) -> Iterator[tuple[Work, Work]]:
+    with tempfile.TemporaryDirectory() as folder, Receiver() as sink:
+        store, count = SqliteStore(Path(folder) / "tocsin.db"), iter(range(10**9))
+        config = WebhookConfig.model_validate({"url": sink.url})
+        hooks = Hooks(Catalog())
+        clock = SystemClock()
+        sender = Sender({"ops": Destination(lambda: WebhookChannel(config))}, hooks, clock)
+        worker = Worker(store, sender, clock, WorkerSettings(threads=threads))
+        router = Router((Route("pages", when("is_failed"), ("ops",)),))
+        hub = Hub(hooks, clock, Outbox(store, router, Spill(Path(folder) / "spill"), worker.wake))
+        from tocsin_hooks.states import Failed
+
+        state, body = Failed(), sample_event().to_json().encode()
+
+        def ours() -> None:
+            for _ in range(DELIVERIES):
+                hub.publish(sample_event(id=f"e{next(count)}", sequence=None), state)
+            worker.drain(timedelta(minutes=1))
+
+        def floor() -> None:
+            local = threading.local()
+
+            def post(_: int) -> None:
+                if not hasattr(local, "session"):
+                    local.session = requests.Session()
+                    local.session.trust_env = False
+                local.session.post(sink.url, data=body, timeout=30)
+
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(post, range(DELIVERIES)))
+
+        yield ours, floor
+        worker.stop()
+        store.close()
+
+
+# ---------------------------------------------------------------- imports
+
+
+def import_pair(ours: str, floor: str) -> Any:
+    def importing(name: str) -> Work:
+        return lambda: subprocess.run([sys.executable, "-c", f"import {name}"], check=True)
+
+    @contextlib.contextmanager
+    def sides() -> Iterator[tuple[Work, Work]]:
+        yield importing(ours), importing(floor)
+
+    return sides
+
+
+PAIRS: tuple[Pair, ...] = (
+    *(
+        Pair(
+            f"no-op task, {n:,} in a {shape.__name__}, {told}",
+            "<= 6" if told == "1 subscriber" else "-",
+            "flow.run",
+            "graphlib loop",
+            runner_pair(shape, n, subscriber=told == "1 subscriber"),
+            units=n,
+            slow=n > 1000,
+        )
+        for shape in (chain, diamond)
+        for n in (100, 1000, 10_000)
+        for told in ("no hub", "1 subscriber")
+    ),
+    *(
+        Pair(f"state change told to {n}", goal, "isolated calls", "raw pluggy", hooks_pair(n), units=1000)
+        for n, goal in ((0, "<= 0.1"), (1, "-"), (5, "-"), (20, "<= 0.4"))
+    ),
+    Pair("routing 10,000 routes", "<= 1.25", "10,000 routes", "10 routes", routing_pair(10_000), units=20),
+    Pair("durable append, 1 producer", ">= 0.8", "outbox", "SQLite FULL, 1 row", append_pair(1, 1), 200, True),
+    Pair("durable append, 64 producers", ">= 0.25", "outbox", "SQLite FULL, 100 rows", append_pair(50, 100), 200, True),
+    Pair("end to end, 4 threads", ">= 0.75", "publish to sink", "requests.Session", delivery_sides, DELIVERIES, True),
+    Pair("import", "<= 3", "import tocsin", "import pluggy", import_pair("tocsin", "pluggy")),
+)
