@@ -33,7 +33,7 @@ class ChannelConfig(BaseModel):
     A validator that raises ValueError makes `tocsin check` refuse the channel with that text.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True, hide_input_in_errors=True)
 
     def capabilities(self) -> frozenset[Capability] | None:
         """What a channel with these settings can do, where that is less than its type can; None: all of it."""

@@ -88,7 +88,7 @@ class Message:
     `id` is the same on every attempt, host and replay: use it as idempotency key. `incident` names the problem
     across attempts and runs (use it to thread, edit or resolve); it is empty for a message that stands by itself.
     `title` is one line; `text` is plain text, of several lines perhaps. Neither is escaped: each channel escapes
-    for its own dialect. `template` is the operator's own text in place of the channel's usual layout.
+    for its own dialect.
     """
 
     id: str

@@ -50,7 +50,9 @@ class Secret:
         value = self._read().strip()
         if not value:
             raise SecretError(f"{self.where} is empty")
-        if len(value) >= 4:  # masking shorter ones would spoil every text
+        # What stands in the config in plain sight is no secret, but for its address, which redact() cuts anyway; and
+        # masking very short values would spoil every text.
+        if self.kind != "plain" and len(value) >= 4:
             _known.add(value)
         return value
 
@@ -87,7 +89,7 @@ class Secret:
         return keyring.get_password(service, user) or ""
 
     def __repr__(self) -> str:
-        return f"Secret({self.kind} {self.name!r})" if self.name else "Secret(literal)"
+        return f"Secret({self.kind} {self.name!r})" if self.name else f"Secret({self.kind})"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
@@ -130,7 +132,7 @@ def _secret(value: Any, info: ValidationInfo, *, literal: bool) -> Secret:
             )
         if not value.strip():
             raise PydanticCustomError("empty_secret", "is empty")
-        return Secret.literal(value)
+        return Secret("plain" if literal else "literal", "", value=value)
     if isinstance(value, dict) and len(value) == 1:
         [(kind, name)] = value.items()
         if kind in _KINDS and isinstance(name, str) and name.strip():
