@@ -57,6 +57,11 @@ class Secret:
         return value
 
     @property
+    def at_hand(self) -> bool:
+        """Whether the value was given as it is, so that it can be checked along with the config."""
+        return self.kind in ("literal", "plain")
+
+    @property
     def where(self) -> str:
         """Where the secret is kept, for people."""
         return {

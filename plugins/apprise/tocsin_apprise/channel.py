@@ -30,7 +30,7 @@ class AppriseChannel:
         self._abandoned: set[threading.Thread] = set()
         self._lock = threading.Lock()
         self._warned = False
-        if config.url.kind == "literal":
+        if config.url.at_hand:
             self._name_better_plugin(config.url.get_secret_value())
 
     def send(self, message: Message, previous: Receipt | None = None) -> Receipt:  # noqa: ARG002  (no service here edits)

@@ -41,7 +41,7 @@ class AppriseConfig(ChannelConfig):
 
     @model_validator(mode="after")
     def _readable(self) -> Self:
-        if self.url.kind == "literal":  # any other is read when a message is sent
+        if self.url.at_hand:  # any other is read when a message is sent
             from tocsin_apprise.services import build  # needs Apprise
 
             url = self.url.get_secret_value()

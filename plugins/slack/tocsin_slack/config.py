@@ -91,7 +91,7 @@ class SlackConfig(ChannelConfig):
     @classmethod
     def _a_secret_address(cls, value: Secret | None, info: ValidationInfo) -> Secret | None:
         # What is kept elsewhere may not be there yet, so it is looked at when a message is sent
-        if value is not None and value.kind == "literal" and not is_http_url(value.get_secret_value()):
+        if value is not None and value.at_hand and not is_http_url(value.get_secret_value()):
             raise ValueError(f"the {info.field_name} given is no address that begins with 'http://' or 'https://'")
         return value
 
