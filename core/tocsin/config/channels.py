@@ -1,0 +1,194 @@
+"""Whether the channels of a config fit the channel types that are installed."""
+
+from __future__ import annotations
+
+import datetime as dt
+import enum
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from tocsin.config.document import Document
+from tocsin.config.issues import Problem, listed, near
+from tocsin.config.locate import KeyPath
+from tocsin.config.models import CHANNEL_KEYS, RetryPolicy
+from tocsin.config.paths import data_path, spoken
+from tocsin.config.settings import ChannelSettings
+from tocsin.config.translate import CHANNEL, described, translate
+from tocsin_hooks.channels import ChannelConfig, ChannelType
+from tocsin_hooks.errors import SecretError
+from tocsin_hooks.secrets import Secret, redact
+
+PACKAGES = {name: f"tocsin-{name}" for name in ("slack", "email", "webhook", "pagerduty", "apprise")}
+"""The packages that bring the channel types people ask for first."""
+THROUGH_APPRISE = frozenset(
+    ("discord", "googlechat", "gotify", "line", "matrix", "mattermost", "msteams", "ntfy", "opsgenie", "pushbullet",
+     "pushover", "rocketchat", "signal", "sms", "sns", "teams", "telegram", "twilio", "webex", "zulip")
+)  # fmt: skip
+"""Services that a channel of type "apprise" reaches."""
+
+_PLAIN = (str, int, float, bool, dt.timedelta, dt.datetime, dt.date, dt.time, type(None))
+_NESTS = (list, tuple, set, frozenset)
+
+
+@dataclass(frozen=True)
+class Installed:
+    """The channel types there are, and why the plugins that could not be loaded were not."""
+
+    types: Mapping[str, ChannelType]
+    broken: Mapping[str, str] = field(default_factory=dict)
+
+    def broken_for(self, name: str) -> str:
+        """Why the plugin that would bring the channel type `name` cannot be used; empty if there is none."""
+        for plugin, reason in self.broken.items():
+            if plugin.replace("_", "-") in (name, f"tocsin-{name}"):
+                return redact(reason.strip().partition("\n")[0]) or "unknown reason"
+        return ""
+
+
+def channel_settings(
+    document: Document, channels: Mapping[str, Mapping[str, Any]], installed: Installed, *, inline_secrets: bool
+) -> tuple[dict[str, ChannelSettings], list[Problem]]:
+    """The settings of the channels that are right, and the problems of the others."""
+    settings, problems = {}, []
+    context = {"base": document.source.base, "inline_secrets": inline_secrets}
+    for name, table in channels.items():
+        path: KeyPath = ("channels", name)
+        retry, found = _retry(document, path, table)
+        problems += found
+        kind = table.get("type")
+        if not isinstance(kind, str) or kind not in installed.types:
+            problems.append(_type_problem(document, path, table, installed))
+            continue
+        channel_type = installed.types[kind]
+        config, found = _own_settings(document, path, table, channel_type, context)
+        problems += found
+        if config is not None:
+            settings[name] = ChannelSettings(name, channel_type, config, retry)
+    return settings, problems
+
+
+def _retry(document: Document, path: KeyPath, table: Mapping[str, Any]) -> tuple[RetryPolicy, list[Problem]]:
+    try:
+        return RetryPolicy.model_validate(table.get("retry", {})), []
+    except ValidationError as error:
+        found = translate(error, document, RetryPolicy, codes=CHANNEL, prefix=(*path, "retry"))
+        return RetryPolicy(), [each.problem for each in found]
+
+
+def _own_settings(
+    document: Document, path: KeyPath, table: Mapping[str, Any], kind: ChannelType, context: dict[str, Any]
+) -> tuple[ChannelConfig | None, list[Problem]]:
+    own = {key: value for key, value in table.items() if key not in CHANNEL_KEYS}
+    try:
+        return kind.config.model_validate(own, context=context), []
+    except ValidationError as error:
+        found = translate(error, document, kind.config, codes=CHANNEL, prefix=path, also_known=CHANNEL_KEYS)
+        return None, [each.problem for each in found]
+    except Exception as error:  # a plugin's validator raises what it likes; its text may hold what it was given
+        text = f"[channels.{path[1]}] the plugin of type '{kind.name}' failed on these settings: {type(error).__name__}"
+        return None, [Problem("E402", text, document.at(path, key=True))]
+
+
+def _type_problem(document: Document, path: KeyPath, table: Mapping[str, Any], installed: Installed) -> Problem:
+    types = f"installed types: {listed(installed.types)}"
+    where = f"[channels.{path[1]}]"
+    place = document.at((*path, "type"), key="type" not in table)
+    if "type" not in table:
+        return Problem("E404", f"{where} lacks 'type'", place, types)
+    name = table["type"]
+    if isinstance(name, str) and "://" in name:
+        return Problem("E401", f"{where} has an address as its type", place, types)
+    if not isinstance(name, str):
+        return Problem("E405", f"{where} type: expects text, found {described(name)}", place, types)
+    if reason := installed.broken_for(name):
+        text = f"{where} type = '{name}': its plugin is installed but cannot be used: {reason}"
+        return Problem("E402", text, place)
+    return Problem("E401", f"{where} type = '{name}' is not installed", place, _type_hint(name, installed, types))
+
+
+def _type_hint(name: str, installed: Installed, types: str) -> str:
+    lower = name.lower()
+    if package := PACKAGES.get(lower):
+        return types if lower in installed.types else f"pip install {package}"
+    if lower in THROUGH_APPRISE:
+        install = "" if "apprise" in installed.types else " (pip install tocsin-apprise)"
+        return f"type = 'apprise' reaches it{install}"
+    unusable = f"; plugins that cannot be used: {listed(installed.broken)}" if installed.broken else ""
+    close = near(name, {*installed.types, *PACKAGES})
+    package = "" if close is None or close in installed.types else f" (pip install {PACKAGES[close]})"
+    return f"{types}{unusable}" + (f"; did you mean '{close}'{package}?" if close else "")
+
+
+# ---------------------------------------------------------------- secrets
+
+
+def secret_problems(document: Document, channels: Mapping[str, ChannelSettings]) -> list[Problem]:
+    """The secrets that cannot be read now, on this machine."""
+    problems = []
+    for name, channel in channels.items():
+        for path, secret in _secrets(channel.config):
+            if reason := _unreadable(secret):
+                written = data_path(document.data, ("channels", name, *path))  # a plugin may have made a list of it
+                table, key = spoken(document.data, written)
+                problems.append(Problem("E407", f"{table} {key}: {reason}", document.at(written)))
+    return problems
+
+
+def _unreadable(secret: Secret) -> str:
+    try:
+        secret.get_secret_value()
+    except SecretError as error:
+        return str(error)
+    except Exception as error:  # keyring backends raise errors of their own
+        return f"{secret.where} cannot be read: {type(error).__name__}"
+    return ""
+
+
+def _secrets(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Secret]]:
+    """Every secret that settings refer to, with its path."""
+    if isinstance(value, Secret):
+        yield path, value
+    elif isinstance(value, BaseModel):
+        for name, info in type(value).model_fields.items():
+            yield from _secrets(getattr(value, name), (*path, info.alias or name))
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _secrets(inner, (*path, str(key)))
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _secrets(inner, (*path, index))
+
+
+def plain_keys(data: Mapping[str, Any], types: Mapping[str, ChannelType]) -> frozenset[KeyPath]:
+    """The keys `("channels", NAME, KEY)` whose values are no secrets, as their plugins declare them."""
+    channels = data.get("channels")
+    found: set[KeyPath] = set()
+    for name, table in channels.items() if isinstance(channels, dict) else ():
+        kind = table.get("type") if isinstance(table, dict) else None
+        if isinstance(kind, str) and kind in types:
+            fields = types[kind].config.model_fields.items()
+            found |= {("channels", name, info.alias or key) for key, info in fields if is_plain(info.annotation)}
+    return frozenset(found)
+
+
+def is_plain(annotation: Any) -> bool:
+    """Whether a setting of this type holds no secret and no table: its text may be shown.
+
+    >>> is_plain(str | None), is_plain(list[str]), is_plain(dict[str, str]), is_plain(Secret | None)
+    (True, True, False, False)
+    """
+    if annotation in _PLAIN or (isinstance(annotation, type) and issubclass(annotation, enum.Enum)):
+        return True
+    origin = typing.get_origin(annotation)
+    if origin is typing.Literal:
+        return True
+    inner = [part for part in typing.get_args(annotation) if part is not Ellipsis]
+    if origin is typing.Annotated:
+        return is_plain(inner[0])
+    nests = origin in _NESTS or origin is typing.Union or isinstance(annotation, types.UnionType)
+    return nests and bool(inner) and all(is_plain(part) for part in inner)

@@ -1,0 +1,189 @@
+"""The shape of a config file: which keys there are, of which types, and what they are when left out.
+
+A key left out is None wherever leaving it out differs from any value: that is how inheritance stays visible.
+What the keys mean together, such as a route that sends to a channel, is the matter of `check`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, model_validator
+from pydantic_core import PydanticCustomError
+
+from tocsin_hooks.durations import Duration
+
+FORMAT = 1
+"""The version of the file format that this tocsin reads."""
+
+_FUNCTION = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
+_PYTHON = '{ python = "module:function" }'
+
+Text = Annotated[StrictStr, Field(min_length=1)]
+"""A text with at least one character."""
+
+
+class Table(BaseModel):
+    """A table of the file: a key it does not know is an error, and nothing in it changes once read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Options(Table):
+    """What a route inherits from the one above it and, in the end, from `[defaults]`; None: not said here."""
+
+    send: tuple[Text, ...] | None = None
+    """The channels. `[]` is nowhere, on purpose."""
+    template: Text | None = None
+
+
+class RecoverSettings(Table):
+    """Whether the end of a problem is told."""
+
+    notice: StrictBool = True
+
+
+def _recover(value: Any) -> Any:
+    if isinstance(value, bool):
+        return {"notice": value}
+    if isinstance(value, dict | RecoverSettings):
+        return value
+    raise PydanticCustomError("recover", "expects true, false or {hint}", {"hint": "{ notice = true }"})
+
+
+class DefaultsTable(Options):
+    """`[defaults]`: the route above all routes."""
+
+    opens: Text = "is_failed or is_retrying"
+    """The filter of the events that open an incident."""
+    key: tuple[Text, ...] = ("project", "flow", "task")
+    """The labels that say which events belong to one incident."""
+    recover: Annotated[RecoverSettings, BeforeValidator(_recover)] = RecoverSettings()
+
+
+class RouteTable(Options):
+    """One of `[[routes]]`."""
+
+    name: Text | None = None
+    when: Text | None = None
+    """The filter; without one the route takes every event."""
+    stop: StrictBool = False
+    under: Text | None = None
+
+
+class StoreTable(Table):
+    """`[store]`."""
+
+    path: Text = "tocsin.db"
+    retention: Duration = timedelta(days=30)
+
+
+class DeliverySettings(Table):
+    """`[delivery]`."""
+
+    threads: Annotated[StrictInt, Field(ge=1, le=256)] = 8
+    drain: Duration = timedelta(seconds=30)
+    """How long a process that ends waits for its last messages to leave."""
+    lease: Duration = timedelta(seconds=60)
+    """How long a worker has for one attempt before another takes the delivery over."""
+
+
+class RetryPolicy(Table):
+    """`retry` of a channel: when a failed delivery is tried again, and for how long."""
+
+    tries: Annotated[StrictInt, Field(ge=1, le=100)] = 8
+    first: Duration = timedelta(seconds=2)
+    max: Duration = timedelta(minutes=5)
+    give_up: Duration = timedelta(hours=6)
+    """How long after it was planned a delivery may still be tried."""
+    honor_retry_after: StrictBool = True
+
+    @model_validator(mode="after")
+    def _in_order(self) -> RetryPolicy:
+        if self.first > self.max:
+            raise PydanticCustomError("order", "'first' is longer than 'max'")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class PythonFilter:
+    """A filter written in Python: `{ python = "package.module:function" }`."""
+
+    python: str
+
+
+def _filter(value: Any) -> Any:
+    match value:
+        case str() if not value.strip():
+            raise PydanticCustomError("filter", "is empty")
+        case str() | PythonFilter():
+            return value
+        case {"python": str() as place, **others} if not others and _FUNCTION.fullmatch(place):
+            return PythonFilter(place)
+    raise PydanticCustomError("filter", "expects an expression in quotes, or {hint}", {"hint": _PYTHON})
+
+
+class TemplateTable(Table):
+    """`[templates.NAME]`."""
+
+    title: StrictStr | None = None
+    text: StrictStr | None = None
+    file: Text | None = None
+    """The path of a file that holds the text."""
+
+
+class PluginSettings(Table):
+    """`[plugins]`: the plugins that may be used; None: all that are installed."""
+
+    allow: tuple[Text, ...] | None = None
+    block: tuple[Text, ...] = ()
+
+
+class File(Table):
+    """The whole file. What is in a channel beside `type` and `retry` is for its plugin to judge."""
+
+    version: Annotated[StrictInt, Field(ge=1)] = FORMAT
+    project: StrictStr = ""
+    allow_inline_secrets: StrictBool = False
+    defaults: DefaultsTable = DefaultsTable()
+    store: StoreTable = StoreTable()
+    delivery: DeliverySettings = DeliverySettings()
+    plugins: PluginSettings = PluginSettings()
+    filters: dict[Text, Annotated[StrictStr | PythonFilter, BeforeValidator(_filter)]] = {}
+    channels: dict[Text, dict[str, Any]] = {}
+    routes: tuple[RouteTable, ...] = ()
+    templates: dict[Text, TemplateTable] = {}
+
+
+CHANNEL_KEYS = ("type", "retry")
+"""The keys of a channel that are tocsin's own; all others belong to its plugin."""
+
+_SECTIONS: dict[str, type[Table]] = {
+    "defaults": DefaultsTable,
+    "store": StoreTable,
+    "delivery": DeliverySettings,
+    "plugins": PluginSettings,
+}
+
+
+def is_own_key(path: tuple[str | int, ...]) -> bool:
+    """Whether the key at `path` is one that tocsin itself knows; what stands at any other may be a secret.
+
+    >>> is_own_key(("routes", 0, "when")), is_own_key(("channels", "ops", "token")), is_own_key(("chanels", "ops"))
+    (True, False, False)
+    """
+    match path:
+        case ("routes", int(), key, *_):
+            return key in RouteTable.model_fields
+        case ("templates", _, key, *_):
+            return key in TemplateTable.model_fields
+        case ("channels", _, key, *_):
+            return key in CHANNEL_KEYS
+        case (str(section), key, *_) if section in _SECTIONS:
+            return key in _SECTIONS[section].model_fields
+        case (section, *_):
+            return section in File.model_fields
+    return False

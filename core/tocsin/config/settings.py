@@ -1,0 +1,84 @@
+"""What the rest of tocsin reads of a config: checked, complete and unchangeable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from tocsin.config.issues import Position
+from tocsin.config.models import DeliverySettings, PluginSettings, RecoverSettings, RetryPolicy
+from tocsin_hooks.channels import ChannelConfig, ChannelType
+from tocsin_hooks.filters import Filter
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultSettings:
+    """`[defaults]`: what holds where no route says otherwise."""
+
+    opens: Filter
+    send: tuple[str, ...] = ()
+    send_is_set: bool = False
+    """Whether `send` was written: `send = []` is nowhere on purpose, leaving it out is not."""
+    template: str | None = None
+    key: tuple[str, ...] = ("project", "flow", "task")
+    recover: RecoverSettings = field(default_factory=RecoverSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Where events and deliveries are kept, and for how long."""
+
+    path: Path
+    retention: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSettings:
+    """One channel: its type, the settings its plugin has accepted, and when a failed delivery is tried again."""
+
+    name: str
+    type: ChannelType
+    config: ChannelConfig
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSettings:
+    """One route as written. `send` and `template` are None where the route above decides."""
+
+    name: str
+    filter: Filter | None
+    """None takes every event."""
+    send: tuple[str, ...] | None
+    stop: bool
+    under: str | None
+    template: str | None
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateSettings:
+    """The words of a message; what is None is left to tocsin's own."""
+
+    title: str | None
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A config without errors. Secrets in it are references: they are read when a message is sent."""
+
+    path: Path | None
+    """The file; None for the defaults of somebody who has written none."""
+    version: int
+    project: str
+    defaults: DefaultSettings
+    store: StoreSettings
+    delivery: DeliverySettings = field(default_factory=DeliverySettings)
+    plugins: PluginSettings = field(default_factory=PluginSettings)
+    filters: Mapping[str, Filter] = field(default_factory=dict)
+    channels: Mapping[str, ChannelSettings] = field(default_factory=dict)
+    routes: tuple[RouteSettings, ...] = ()
+    templates: Mapping[str, TemplateSettings] = field(default_factory=dict)

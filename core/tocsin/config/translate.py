@@ -1,0 +1,208 @@
+"""What pydantic found wrong, in the words of somebody who writes TOML.
+
+The values of channel settings are never repeated: they may be secrets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from tocsin.config.document import Document
+from tocsin.config.issues import Problem, nearest
+from tocsin.config.locate import KeyPath
+from tocsin.config.paths import at, data_path, keys_at, spoken
+from tocsin_hooks.secrets import redact
+
+_EXPECTED = {
+    "string_type": "text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "set_type": "a list",
+    "frozen_set_type": "a list",
+    "dict_type": "a table",
+    "mapping_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+    "timedelta_type": "a duration",
+    "date_type": "a date",
+    "datetime_type": "a date with time",
+}
+_LIMITS = {
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "too_short": "needs at least {min_length} entries",
+    "too_long": "takes at most {max_length} entries",
+    "string_too_long": "takes at most {max_length} characters",
+    "literal_error": "expects {expected}",
+    "enum": "expects {expected}",
+}
+_MEANT: dict[KeyPath, str] = {  # keys that people write where another one is meant
+    ("defaults", "when"): "'opens' says which events open an incident",
+    ("defaults", "stop"): "only a route can stop",
+    ("defaults", "under"): "only a route can be under another",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Codes:
+    """The codes for an unknown key, a missing one, and a value that does not fit."""
+
+    unknown: str
+    missing: str
+    value: str
+
+
+FILE = Codes("E106", "E108", "E107")
+CHANNEL = Codes("E403", "E404", "E405")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One complaint of pydantic as a problem, and the path of the data that it is about."""
+
+    path: KeyPath
+    problem: Problem
+
+
+def translate(
+    error: ValidationError,
+    document: Document,
+    model: type[BaseModel],
+    *,
+    codes: Codes = FILE,
+    prefix: KeyPath = (),
+    also_known: tuple[str, ...] = (),
+) -> list[Found]:
+    """The problems in `error`, which validating the data at `prefix` with `model` has raised.
+
+    `also_known` are keys of that table that the model does not know but somebody else does. Where several shapes
+    were possible and none fits, one problem names what each would have taken.
+    """
+    details = error.errors(include_url=False, include_input=False)
+    by_place: dict[tuple[KeyPath, str], list[Problem]] = {}
+    for detail in details:
+        path = data_path(document.data, (*prefix, *detail["loc"]))
+        kind = detail["type"] if detail["type"] in ("extra_forbidden", "missing") else ""
+        key = f"{kind} {detail['loc'][-1]}" if kind == "missing" else kind
+        known = [*keys_at(model, detail["loc"]), *(also_known if len(detail["loc"]) == 1 else ())]
+        by_place.setdefault((path, key), []).append(_problem(detail, document, path, codes, known))
+    return [Found(path, _joined(problems)) for (path, _), problems in by_place.items()]
+
+
+def _problem(detail: ErrorDetails, document: Document, path: KeyPath, codes: Codes, known: list[str]) -> Problem:
+    name = str(detail["loc"][-1]) if detail["loc"] else ""
+    if detail["type"] == "missing":
+        table, key = spoken(document.data, (*path, name))
+        return Problem(codes.missing, f"{table or 'the config'} lacks '{key}'", document.at(path, key=True))
+    table, key = spoken(document.data, path)
+    if detail["type"] == "extra_forbidden":
+        place = document.at(path, key=True)
+        kind = "table" if isinstance(at(document.data, path), dict) and not table else "key"
+        inside = f" in {table}" if table else ""
+        suggestion = _MEANT.get(path[:2], "") or nearest(name, known)
+        return Problem(codes.unknown, f"unknown {kind} '{key}'{inside}", place, suggestion)
+    code = "E406" if detail["type"] == "literal_secret" else codes.value
+    value = at(document.data, path)
+    shown = f" = {str(value).lower()}" if isinstance(value, int | float) else ""
+    subject = f"{table} {key}{shown}".strip()
+    reason = complaint(detail, value)
+    if detail["type"] not in _EXPECTED and path[0:1] == ("channels",) and path[:3] not in document.plain:
+        reason = without_texts(reason, value)
+    text = f"{subject}: {reason}"
+    return Problem(code, text, document.at(path), _cure(detail, document, path, value))
+
+
+def complaint(detail: Mapping[str, Any], value: Any) -> str:
+    """What is wrong with `value`, without the value.
+
+    >>> complaint({"type": "bool_type", "msg": "Input should be a valid boolean"}, "yes")
+    'expects true or false, found text'
+    """
+    kind, context = detail["type"], detail.get("ctx") or {}
+    if expected := _EXPECTED.get(kind):
+        return f"expects {expected}, found {described(value)}"
+    if kind == "string_too_short" and context.get("min_length") == 1:
+        return "is empty"
+    if limit := _LIMITS.get(kind):
+        return limit.format_map(context)
+    if kind in ("value_error", "assertion_error") and (error := context.get("error")) is not None:
+        return redact(str(error)) or "is not accepted"
+    message = redact(str(detail["msg"]))
+    return message[:1].lower() + message[1:]
+
+
+def described(value: Any) -> str:
+    """The TOML type of a value, for people.
+
+    >>> [described(value) for value in ("a", True, 1, [], {})]
+    ['text', 'true', 'a number', 'a list', 'a table']
+    """
+    match value:
+        case bool():
+            return str(value).lower()
+        case str():
+            return "text"
+        case int() | float():
+            return "a number"
+        case list():
+            return "a list"
+        case dict():
+            return "a table"
+    return "a date or time"
+
+
+def without_texts(text: str, value: Any) -> str:
+    """`text` without any text of `value`: a plugin's own words may repeat what it was given.
+
+    >>> without_texts("'hunter2' is too short", {"password": "hunter2"})
+    "'***' is too short"
+    """
+    for part in sorted(_texts(value), key=len, reverse=True):
+        if len(part) >= 4:
+            text = text.replace(part, "***")
+    return text
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for element in value:
+            yield from _texts(element)
+    elif isinstance(value, dict):
+        for element in value.values():
+            yield from _texts(element)
+
+
+def _cure(detail: ErrorDetails, document: Document, path: KeyPath, value: Any) -> str:
+    expected = _EXPECTED.get(detail["type"])
+    if expected == "a list" and isinstance(value, str) and path[0] != "channels":
+        return f'write ["{value}"]'
+    if expected == "text" and document.is_overridden(path) and isinstance(value, int | float):
+        return "put it in quotes to give it as text"
+    if expected == "text" and isinstance(value, int | float):
+        return "put it in quotes"
+    return ""
+
+
+def _joined(problems: list[Problem]) -> Problem:
+    first = problems[0]
+    subject, _, _ = first.text.partition(": ")
+    reasons = dict.fromkeys(problem.text.removeprefix(f"{subject}: ") for problem in problems)
+    if len(reasons) == 1:
+        return first
+    return Problem(first.code, f"{subject}: {', or '.join(reasons)}", first.place, first.suggestion)

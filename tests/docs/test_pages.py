@@ -1,0 +1,60 @@
+"""The documentation matches the code."""
+
+import importlib.util
+import json
+import re
+import tomllib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from tocsin_hooks.testing import sample_event
+
+ROOT = Path(__file__).parents[2]
+
+
+def generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("page", ["hooks.md", "config-errors.md", "labels.md", "event.schema.json"])
+def test_generated_pages_are_fresh(page: str) -> None:
+    assert (ROOT / "docs" / page).read_text(encoding="utf-8") == generator().PAGES[page](), "run 'make docs'"
+
+
+def test_the_event_schema_names_every_field_of_an_event() -> None:
+    schema = json.loads((ROOT / "docs" / "event.schema.json").read_text(encoding="utf-8"))
+    assert set(schema["properties"]) == set(sample_event().to_dict())
+
+
+def pages() -> list[Path]:
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "plugins").glob("*/README.md"))]
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT)))
+def test_toml_and_python_on_a_page_can_be_read(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for block in re.findall(r"```toml\n(.*?)```", text, re.DOTALL):
+        tomllib.loads(block)
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        compile(block, str(page), "exec")
+
+
+def test_architecture_names_only_files_that_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for name in re.findall(r"\b((?:[a-z_]+/)+[a-z_]+\.py)\b", text):
+        homes = (ROOT / "core" / "tocsin" / name, ROOT / "core" / name, ROOT / name)
+        assert any(home.exists() for home in homes), name
