@@ -128,9 +128,8 @@ class Facts:
 
 def facts(clock: Clock, store: Callable[[], Store], wanted: PluginSettings) -> Facts:
     """Ask the plugins that are `wanted`. `store` is called when an inbox is made."""
-    catalog = installed(wanted.allow or (), wanted.block)
-    if catalog.pm.has_plugin(LOCAL):
-        catalog.pm.unregister(name=LOCAL)  # of an earlier config, with another store
+    catalog = installed(wanted.allow, wanted.block)
+    catalog.unregister(LOCAL)  # of an earlier config, with another store
     catalog.register(LocalChannels(store, clock), LOCAL)
     hooks = Hooks(catalog)
     types, clashes = hooks.channel_types()

@@ -1,0 +1,103 @@
+"""`tocsin check`: every mistake in the config, in one go."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from tocsin.assembly import Assembly, assemble, broken_plugins, problems
+from tocsin.cli.configured import config_source
+from tocsin.cli.output import count, json_option, print_json, say
+from tocsin.config import Place, Position, Problem, Severity
+from tocsin.plugins.catalog import UNWANTED
+from tocsin.store.records import StoreError
+from tocsin.store.sqlite import SqliteStore
+from tocsin_hooks.secrets import redact
+
+_EXAMPLES = """\b
+Examples:
+  tocsin check
+  tocsin check deploy/tocsin.toml --no-secrets
+"""
+
+
+@click.command(epilog=_EXAMPLES)
+@click.argument("path", type=click.Path(path_type=Path), required=False)
+@click.option("--no-secrets", is_flag=True, help="Do not read the secrets: for where they are not at hand.")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, path: Path | None, no_secrets: bool, as_json: bool) -> None:
+    """Show every mistake in the config: where it is, what was found, and what would do.
+
+    Without PATH, the config that the other commands would use. Exits with 2 if there are errors, else with 0.
+    """
+    source = config_source(path)
+    found = problems(source, secrets=not no_secrets)
+    assembly = None if _errors(found) else assemble(source)
+    if assembly is not None:
+        found += store_problems(assembly.config.store.path, source.name)
+    found += plugin_problems(broken_plugins(source))
+    if as_json:
+        print_json({"file": source.name, "ok": not _errors(found), "problems": [each.to_dict() for each in found]})
+    else:
+        for problem in found:
+            say(problem.render())
+        say(_summary(source.name, found, assembly))
+    ctx.exit(2 if _errors(found) else 0)
+
+
+def _errors(found: Sequence[Problem]) -> int:
+    return sum(problem.severity is Severity.ERROR for problem in found)
+
+
+def _summary(name: str, found: Sequence[Problem], assembly: Assembly | None) -> str:
+    errors = _errors(found)
+    if errors or assembly is None:
+        warnings = f", {count(len(found) - errors, 'warning')}" if len(found) > errors else ""
+        return f"{name}: {count(errors, 'error')}{warnings}"
+    config = assembly.config
+    warnings = f", {count(len(found), 'warning')}" if found else ""
+    return f"ok: {count(len(config.channels), 'channel')}, {count(len(config.routes), 'route')}{warnings}"
+
+
+def plugin_problems(broken: Mapping[str, str]) -> list[Problem]:
+    """A warning for each plugin that cannot be used; those that the config blocks are not meant to be."""
+    return [
+        Problem("W910", f"plugin '{name}' is not used: {redact(reason)}", Place(Position("plugins")))
+        for name, reason in broken.items()
+        if reason != UNWANTED
+    ]
+
+
+def store_problems(path: Path, name: str) -> list[Problem]:
+    """What keeps the store at `path` from being used; one that does not exist yet is not made."""
+    reason = _existing(path) if path.exists() else _folder(path.parent)
+    if not reason:
+        return []
+    text = f"[store] path: {reason}"
+    return [Problem("E110", text, Place(Position(name)), "name a file in a folder that can be written")]
+
+
+def _existing(path: Path) -> str:
+    if not path.is_file():
+        return f"'{path}' is not a file"
+    if not os.access(path, os.R_OK | os.W_OK):
+        return f"'{path}' cannot be written"
+    store = SqliteStore(path)
+    try:
+        store.inbox(limit=1)
+    except StoreError as error:
+        return str(error)
+    finally:
+        store.close()
+    return ""
+
+
+def _folder(folder: Path) -> str:
+    there = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not there.is_dir():
+        return f"'{there}' is not a folder"
+    return "" if os.access(there, os.W_OK | os.X_OK) else f"the folder '{there}' cannot be written"
