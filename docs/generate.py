@@ -11,7 +11,7 @@ from typing import Any
 import pendulum
 from pydantic import TypeAdapter
 
-from tocsin.config.issues import CODES
+from tocsin.settings.issues import CODES
 from tocsin_hooks import events, specs
 from tocsin_hooks.filters import FLAG_LABELS, KNOWN_LABELS
 
@@ -80,7 +80,7 @@ def codes_page() -> str:
     rows = "\n".join(f"| {code} | {meaning} |" for code, meaning in sorted(CODES.items()))
     return f"""# What `tocsin check` can say
 
-Generated from `tocsin.config.issues` by `make docs`. E is an error, W a warning.
+Generated from `tocsin.settings.issues` by `make docs`. E is an error, W a warning.
 
 | code | what is wrong |
 | --- | --- |

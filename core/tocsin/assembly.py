@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import tocsin
 from tocsin import runs
 from tocsin.clock import Clock, SystemClock
-from tocsin.config import (
+from tocsin.settings import (
     ChannelSettings,
     Config,
     PluginSettings,
@@ -23,7 +23,7 @@ from tocsin.config import (
     load,
     plugin_settings,
 )
-from tocsin.config.source import Source, find
+from tocsin.settings.source import Source, find
 from tocsin.delivery.backoff import Backoff
 from tocsin.delivery.local import LocalChannels
 from tocsin.delivery.sender import Destination, Sender

@@ -1,3 +1,27 @@
-"""Signals that end a task's work in a state of their choice, where pipeline authors look for them."""
+"""Signals that end a run in a state of their choice, where pipeline authors look for them."""
 
-from tocsin.flows.signals import *  # noqa: F403
+from tocsin.flows.signals import (
+    ENDRUN,
+    FAIL,
+    PAUSE,
+    RETRY,
+    SKIP,
+    SUCCESS,
+    TRIGGERFAIL,
+    VALIDATIONFAIL,
+    StateSignal,
+    signal_from_state,
+)
+
+__all__ = [
+    "ENDRUN",
+    "FAIL",
+    "PAUSE",
+    "RETRY",
+    "SKIP",
+    "SUCCESS",
+    "TRIGGERFAIL",
+    "VALIDATIONFAIL",
+    "StateSignal",
+    "signal_from_state",
+]

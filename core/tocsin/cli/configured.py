@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tocsin.assembly import Assembly, assemble, locate
-from tocsin.config.source import Source
+from tocsin.settings.source import Source
 from tocsin.errors import TocsinError, did_you_mean
 from tocsin.store.protocol import Store
 

@@ -16,7 +16,7 @@ from tocsin.assembly import Assembly
 from tocsin.cli.configured import assembled
 from tocsin.cli.diagnostics import report, visible
 from tocsin.cli.output import count
-from tocsin.config.issues import listed
+from tocsin.settings.issues import listed
 from tocsin.plugins.catalog import UNWANTED
 from tocsin_hooks.messages import Message, Receipt, SendError
 from tocsin_hooks.specs import hookimpl

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tocsin.flows.flow import Flow
     from tocsin.flows.task import Task
     from tocsin_hooks.events import Event
+    from tocsin_hooks.filters import Filter
 
 StateHandler = Callable[[Any, State, State], State | None]
 StateCheck = Callable[[State], bool]
@@ -129,7 +130,7 @@ class Notify:
     """
 
     channel: str
-    filter: EventFilter | None = None
+    filter: Filter | None = None
 
     def __call__(self, subject: Task | Flow, old_state: State, new_state: State) -> State:  # noqa: ARG002
         """Leave the state as it is."""
@@ -138,7 +139,7 @@ class Notify:
         return new_state
 
 
-def notify(channel: str, when: str | EventFilter | None = None) -> Notify:
+def notify(channel: str, when: str | Filter | None = None) -> Notify:
     """A state handler that sends state changes durably to `channel`, only those that pass `when` if it is given."""
     if isinstance(when, str):
         from tocsin_hooks import filters

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tocsin.clock import Clock
-from tocsin.config import Config
+from tocsin.settings import Config
 from tocsin.hub.incidents import ends_incident, incident_key, plan
 from tocsin.hub.relevance import may_match
 from tocsin.hub.spill import Spill, SpillError, spill_path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tocsin.config import Config, RouteSettings
+from tocsin.settings import Config, RouteSettings
 from tocsin.routing.router import Route, Router
 
 

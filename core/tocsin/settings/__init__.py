@@ -1,9 +1,9 @@
 """The config file: found, read, checked and turned into one unchangeable object."""
 
-from tocsin.config.issues import CODES, ConfigError, Place, Position, Problem, Severity
-from tocsin.config.load import check, load, plugin_settings
-from tocsin.config.models import DeliverySettings, PluginSettings, RecoverSettings, RetryPolicy
-from tocsin.config.settings import (
+from tocsin.settings.issues import CODES, ConfigError, Place, Position, Problem, Severity
+from tocsin.settings.load import check, load, plugin_settings
+from tocsin.settings.models import DeliverySettings, PluginSettings, RecoverSettings, RetryPolicy
+from tocsin.settings.settings import (
     ChannelSettings,
     Config,
     DefaultSettings,
@@ -11,7 +11,7 @@ from tocsin.config.settings import (
     StoreSettings,
     TemplateSettings,
 )
-from tocsin.config.source import Source, find
+from tocsin.settings.source import Source, find
 
 __all__ = [
     "CODES",

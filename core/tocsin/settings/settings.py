@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from tocsin.config.issues import Position
-from tocsin.config.models import DeliverySettings, PluginSettings, RecoverSettings, RetryPolicy
+from tocsin.settings.issues import Position
+from tocsin.settings.models import DeliverySettings, PluginSettings, RecoverSettings, RetryPolicy
 from tocsin_hooks.channels import ChannelConfig, ChannelType
 from tocsin_hooks.filters import Filter
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tocsin.config import ConfigError, Source, find, load
+from tocsin.settings import ConfigError, Source, find, load
 
 
 def put(path: Path, text: str = 'project = "x"\n') -> Path:

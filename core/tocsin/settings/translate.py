@@ -12,10 +12,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from tocsin.config.document import Document
-from tocsin.config.issues import Problem, nearest
-from tocsin.config.locate import KeyPath
-from tocsin.config.paths import at, data_path, keys_at, spoken
+from tocsin.settings.document import Document
+from tocsin.settings.issues import Problem, nearest
+from tocsin.settings.locate import KeyPath
+from tocsin.settings.paths import at, data_path, keys_at, spoken
 from tocsin_hooks.secrets import redact
 
 _EXPECTED = {

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import Field, field_validator
 
-from tocsin.config import Config, Problem, Source, check, load
+from tocsin.settings import Config, Problem, Source, check, load
 from tocsin_hooks.channels import ChannelConfig, ChannelType
 from tocsin_hooks.durations import Duration
 from tocsin_hooks.secrets import MaybeSecret, Secret

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from tocsin.config.issues import Place, Position, Problem
-from tocsin.config.locate import DEEPEST, KeyPath, Locations, Repeat, Span, locate
-from tocsin.config.models import is_own_key
-from tocsin.config.source import Source, override
+from tocsin.settings.issues import Place, Position, Problem
+from tocsin.settings.locate import DEEPEST, KeyPath, Locations, Repeat, Span, locate
+from tocsin.settings.models import is_own_key
+from tocsin.settings.source import Source, override
 
 _MASK = "***"
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")

@@ -12,13 +12,13 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from tocsin.config.document import Document
-from tocsin.config.issues import Problem, listed, near
-from tocsin.config.locate import KeyPath
-from tocsin.config.models import CHANNEL_KEYS, RetryPolicy
-from tocsin.config.paths import data_path, spoken
-from tocsin.config.settings import ChannelSettings
-from tocsin.config.translate import CHANNEL, described, translate
+from tocsin.settings.document import Document
+from tocsin.settings.issues import Problem, listed, near
+from tocsin.settings.locate import KeyPath
+from tocsin.settings.models import CHANNEL_KEYS, RetryPolicy
+from tocsin.settings.paths import data_path, spoken
+from tocsin.settings.settings import ChannelSettings
+from tocsin.settings.translate import CHANNEL, described, translate
 from tocsin_hooks.channels import ChannelConfig, ChannelType
 from tocsin_hooks.errors import SecretError
 from tocsin_hooks.secrets import Secret, redact

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from tocsin.config import CODES, Config, ConfigError, Source, check, load, plugin_settings
+from tocsin.settings import CODES, Config, ConfigError, Source, check, load, plugin_settings
 from tocsin_hooks.channels import ChannelType
 
 Loaded = Callable[..., Config]

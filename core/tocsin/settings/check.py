@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from tocsin.config.document import Document
-from tocsin.config.expressions import DEEPEST, Expressions, circles, label_problem
-from tocsin.config.issues import Problem, listed, nearest
-from tocsin.config.locate import KeyPath
-from tocsin.config.models import File
-from tocsin.config.paths import route_name
-from tocsin.config.settings import TemplateSettings
+from tocsin.settings.document import Document
+from tocsin.settings.expressions import DEEPEST, Expressions, circles, label_problem
+from tocsin.settings.issues import Problem, listed, nearest
+from tocsin.settings.locate import KeyPath
+from tocsin.settings.models import File
+from tocsin.settings.paths import route_name
+from tocsin.settings.settings import TemplateSettings
 from tocsin_hooks.filters import Filter
 from tocsin_hooks.filters.labels import is_known
 from tocsin_hooks.filters.tree import And, Or, Ref

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tocsin.config import CODES, ConfigError, Problem, Severity
+from tocsin.settings import CODES, ConfigError, Problem, Severity
 
 Said = Callable[..., list[str]]
 Checked = Callable[..., list[Problem]]

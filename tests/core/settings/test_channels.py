@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from tocsin.config import ConfigError, Problem
+from tocsin.settings import ConfigError, Problem
 
 Said = Callable[..., list[str]]
 Checked = Callable[..., list[Problem]]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from tocsin.config.locate import DEEPEST, KeyPath, content_offsets, locate
+from tocsin.settings.locate import DEEPEST, KeyPath, content_offsets, locate
 
 
 def key_at(text: str, *path: str | int) -> tuple[int, int]:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tocsin.config.issues import ConfigError, Place, Position, Problem
-from tocsin.config.locate import KeyPath
+from tocsin.settings.issues import ConfigError, Place, Position, Problem
+from tocsin.settings.locate import KeyPath
 
 OVERRIDE = "TOCSIN__"
 """Environment variables that begin like this override settings: TOCSIN__DELIVERY__THREADS=4."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from tocsin.config.locate import KeyPath
+from tocsin.settings.locate import KeyPath
 
 
 def at(data: Any, path: KeyPath) -> Any:

@@ -10,14 +10,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tocsin.config.channels import Installed, channel_settings, plain_keys, secret_problems
-from tocsin.config.check import CheckTemplate, lint, reference_problems, route_names, template_settings
-from tocsin.config.document import Document, read
-from tocsin.config.expressions import Expressions, Predicate, expressions
-from tocsin.config.issues import ConfigError, Problem, Severity, in_order
-from tocsin.config.locate import KeyPath
-from tocsin.config.models import FORMAT, File, PluginSettings
-from tocsin.config.settings import (
+from tocsin.settings.channels import Installed, channel_settings, plain_keys, secret_problems
+from tocsin.settings.check import CheckTemplate, lint, reference_problems, route_names, template_settings
+from tocsin.settings.document import Document, read
+from tocsin.settings.expressions import Expressions, Predicate, expressions
+from tocsin.settings.issues import ConfigError, Problem, Severity, in_order
+from tocsin.settings.locate import KeyPath
+from tocsin.settings.models import FORMAT, File, PluginSettings
+from tocsin.settings.settings import (
     ChannelSettings,
     Config,
     DefaultSettings,
@@ -25,8 +25,8 @@ from tocsin.config.settings import (
     StoreSettings,
     TemplateSettings,
 )
-from tocsin.config.source import Source
-from tocsin.config.translate import translate
+from tocsin.settings.source import Source
+from tocsin.settings.translate import translate
 from tocsin_hooks.channels import ChannelType
 
 

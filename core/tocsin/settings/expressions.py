@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 from typing import Any
 
-from tocsin.config.document import Document
-from tocsin.config.issues import Problem, listed, near, nearest
-from tocsin.config.locate import KeyPath
-from tocsin.config.models import File, PythonFilter
-from tocsin.config.paths import spoken
+from tocsin.settings.document import Document
+from tocsin.settings.issues import Problem, listed, near, nearest
+from tocsin.settings.locate import KeyPath
+from tocsin.settings.models import File, PythonFilter
+from tocsin.settings.paths import spoken
 from tocsin_hooks.errors import FilterError
 from tocsin_hooks.filters import Filter, parse
 from tocsin_hooks.filters.labels import KNOWN_LABELS, is_known
