@@ -86,7 +86,10 @@ class Callback:
             return self.check(new_state) is True  # type: ignore[operator]  # it is a StateCheck
         from tocsin.flows.events import event_of  # only filters need events
 
-        return bool(matches(event_of(subject, old_state, new_state, run_context.get())))
+        context = run_context.get()
+        if (bind := getattr(self.check, "bind", None)) is not None and self.check.refs():  # type: ignore[union-attr]
+            matches = bind(getattr(getattr(context.get("attempt"), "publisher", None), "filters", {})).matches
+        return bool(matches(event_of(subject, old_state, new_state, context)))
 
     def _report(self, subject: Task | Flow, error: Exception) -> None:
         name = handler_name(self.fn)

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from tocsin.clock import Clock
-from tocsin.settings import Config
 from tocsin.hub.incidents import ends_incident, incident_key, plan
 from tocsin.hub.relevance import may_match
 from tocsin.hub.spill import Spill, SpillError, spill_path
 from tocsin.plugins.calls import Hooks
 from tocsin.routing.compile import router_of
 from tocsin.routing.router import Route, Router
+from tocsin.settings import Config
 from tocsin.store.protocol import Store
 from tocsin.store.records import OpenIncident, Plan, Stored, StoreError
+from tocsin_hooks.errors import FilterError
 from tocsin_hooks.events import Event, event_id
 from tocsin_hooks.filters import Filter
 from tocsin_hooks.states import State, family
@@ -53,8 +54,8 @@ class Counters:
     """The first of them, in words."""
 
     def note(self, text: str) -> None:
-        """Remember what happened, up to a bound."""
-        if len(self.failures) < 20:
+        """Remember what happened, once each, up to a bound."""
+        if len(self.failures) < 20 and text not in self.failures:
             self.failures.append(text)
 
 
@@ -69,6 +70,8 @@ class Outbox:
     key: tuple[str, ...] = DEFAULT_KEY
     tell_recovery: bool = True
     project: str = ""
+    filters: Mapping[str, Filter] = field(default_factory=dict)
+    """The named filters of the config, for expressions in code that refer to them."""
 
 
 class Hub:
@@ -97,8 +100,14 @@ class Hub:
             key=tuple(config.defaults.key),
             tell_recovery=config.defaults.recover.notice,
             project=config.project,
+            filters=config.filters,
         )
         return cls(hooks, clock, outbox)
+
+    @property
+    def filters(self) -> Mapping[str, Filter]:
+        """The named filters of the config."""
+        return {} if self.outbox is None else self.outbox.filters
 
     @property
     def spill_path(self) -> Path | None:
@@ -155,8 +164,7 @@ class Hub:
 
     def store_event(self, outbox: Outbox, event: Event, notes: Sequence[Note] = ()) -> Stored:
         """Decide where an event goes and commit it. Raises StoreError when the store refuses."""
-        extra = [Route(f"code:{note.channel}", note.filter, (note.channel,)) for note in notes]
-        decision = outbox.router.decide(event, extra)
+        decision = outbox.router.decide(event, self._code_routes(notes))
         opens = outbox.router.opens is not None and outbox.router.opens.matches(event)
         key = incident_key(event, outbox.key)
         if not (decision.matched or opens or ends_incident(event)):
@@ -169,6 +177,27 @@ class Hub:
 
         return outbox.store.append(event, key, planner, now=self.clock.now())
 
+    def _code_routes(self, notes: Sequence[Note]) -> list[Route]:
+        """The routes that code asked for, with their `@names` bound to the filters of the config."""
+        routes = []
+        for note in notes:
+            try:
+                wanted = (
+                    note.filter.bind(self.filters) if note.filter is not None and note.filter.refs() else note.filter
+                )
+            except FilterError as error:
+                self._say_once(f"notify('{note.channel}') sends nothing: {error}")
+                continue
+            routes.append(Route(f"code:{note.channel}", wanted, (note.channel,)))
+        return routes
+
+    def _say_once(self, text: str) -> None:
+        with self._lock:
+            known = text in self.counters.failures
+            self.counters.note(text)
+        if not known:
+            _log.error("%s", text)
+
     def callback_failed(self, name: str, subject: str, error: Exception) -> None:
         """Count a notification callback that raised; the run goes on."""
         with self._lock:
@@ -178,7 +207,8 @@ class Hub:
     # ------------------------------------------------------------ when the store refuses
 
     def _spill(self, outbox: Outbox, event: Event, notes: Sequence[Note], error: StoreError) -> None:
-        channels = [note.channel for note in notes if note.filter is None or note.filter.matches(event)]
+        routes = self._code_routes(notes)
+        channels = [channel for r in routes if r.filter is None or r.filter.matches(event) for channel in r.send or ()]
         with self._lock:
             try:
                 outbox.spill.add(event, channels)

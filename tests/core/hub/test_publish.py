@@ -1,6 +1,7 @@
 """The hub settles a change, commits what routes make of it, then tells the observers; nothing fails the run."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -184,6 +185,26 @@ def test_what_code_asks_to_be_notified_of_goes_through_the_outbox(pages: World) 
     pages.publish(Retrying, notes=notes)
     assert pages.sent() == [("Retrying", c, "open") for c in ("ops", "mine", "all")]
     assert [d.route for d in pages.store.deliveries(channel="mine")] == ["code:mine"]
+
+
+def test_code_can_use_the_filters_that_the_config_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    world = World(tmp_path)
+    world.hub.outbox = replace(world.hub.outbox, filters={"prod": when("tags=prod")})
+    notes = [SimpleNamespace(channel="mine", filter=when("@prod and is_failed"))]
+    world.publish(Failed, notes=notes)
+    world.publish(Failed, run="run2", task="other", tags=frozenset(), notes=notes)
+    assert world.sent() == [("Failed", "mine", "open")]
+
+
+def test_code_that_names_an_unknown_filter_is_told_once_and_the_run_goes_on(
+    pages: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    notes = [SimpleNamespace(channel="mine", filter=when("@prdo"))]
+    with caplog.at_level(logging.ERROR, "tocsin"):
+        pages.publish(Failed, notes=notes)
+        pages.publish(Failed, run="run2", notes=notes)
+    assert [channel for _, channel, _ in pages.sent()] == ["ops", "ops"]
+    assert caplog.text.count("notify('mine') sends nothing: unknown filter '@prdo'") == 1
 
 
 def test_an_explicit_nowhere_is_kept_in_history_and_sent_to_nobody(tmp_path: Path) -> None:
