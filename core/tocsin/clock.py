@@ -6,6 +6,7 @@ Everything that depends on them takes a `Clock`, so that a test, or a simulation
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import threading
 import time
 from typing import TYPE_CHECKING, Protocol
@@ -89,6 +90,7 @@ class SystemClock:
 
 
 _GLANCE = 0.001  # real seconds between two looks at a hand-moved clock
+_GLANCES = 20  # looks, after which whoever waits for a condition looks for himself
 
 
 class ManualClock:
@@ -135,10 +137,12 @@ class ManualClock:
     def wait(self, waitable: Waitable, timeout: float | None = None) -> bool:
         """Return True when `waitable` happens, or False once the clock was moved on by `timeout` seconds."""
         deadline = None if timeout is None else self._elapsed + timeout
-        while not waitable.wait(_GLANCE):
+        for _ in itertools.count() if isinstance(waitable, threading.Event) else range(_GLANCES):
+            if waitable.wait(_GLANCE):
+                return True
             if deadline is not None and self._elapsed >= deadline:
                 return False
-        return True
+        return True  # a condition may have been notified between two looks, when nobody was listening
 
     def new_id(self) -> str:
         """The next id: UUIDs that count up."""
