@@ -136,9 +136,9 @@ def facts(clock: Clock, store: Callable[[], Store], wanted: PluginSettings) -> F
     return Facts(catalog, types, hooks.filters(), {**catalog.broken(), **clashes})
 
 
-def locate(path: str | Path | None = None) -> Source | None:
-    """The config that this process would use; None when there is none."""
-    return find(path, environ=os.environ, cwd=Path.cwd())
+def locate(path: str | Path | None = None, *, beside: Path | None = None) -> Source | None:
+    """The config that this process would use; None when there is none. `beside` is a folder to look in, too."""
+    return find(path, environ=os.environ, cwd=Path.cwd(), beside=beside)
 
 
 def assemble(source: Source, clock: Clock | None = None) -> Assembly:
@@ -192,12 +192,12 @@ _said: set[str] = set()
 
 
 @contextmanager
-def hub_for_runs(clock: Clock) -> Iterator[tuple[Hub | None, Assembly | None]]:
+def hub_for_runs(clock: Clock, *, beside: Path | None = None) -> Iterator[tuple[Hub | None, Assembly | None]]:
     """The hub that a run publishes to, for the length of a `with` block; what is due is delivered at its end.
 
     Without a config there is none, unless plugins observe states; that is said once.
     """
-    source = locate()
+    source = locate(beside=beside)
     if source is None:
         if "no config" not in _said:
             _said.add("no config")

@@ -86,9 +86,8 @@ def test_the_readmes_pipeline_and_config_work_together(tmp_path: Path, stand_ins
 
 @pytest.fixture
 def overrides(tmp_path: Path, stand_ins: StandIns) -> dict[str, str]:
-    """The example's config, pointed at this test's stand-ins."""
+    """What points the config that lies beside the example at this test's stand-ins."""
     return {
-        "TOCSIN_CONFIG": str(ROOT / "examples" / "tocsin.toml"),
         "TOCSIN__STORE__PATH": str(tmp_path / "tocsin.db"),
         "TOCSIN__CHANNELS__SLACK__BASE_URL": f"{stand_ins.url}/api/",
         "TOCSIN__CHANNELS__PAGER__BASE_URL": stand_ins.url,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext, redirect_stdout
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,7 +13,7 @@ import click
 from tocsin import runs
 from tocsin.assembly import Assembly, hub_for_runs
 from tocsin.cli.diagnostics import report
-from tocsin.cli.flowfile import check_given, load_flow
+from tocsin.cli.flowfile import check_given, load_flow, split
 from tocsin.cli.output import console, json_option, print_json
 from tocsin.cli.progress import live, print_line
 from tocsin.cli.record import RunRecord
@@ -50,18 +51,23 @@ def command(ctx: click.Context, target: str, params: tuple[str, ...], quiet: boo
     with redirect_stdout(sys.stderr) if as_json else nullcontext():  # what the flow prints is no part of the document
         flow = load_flow(target)
         check_given(flow, given)
-        summary = run(flow, given, progress=not (quiet or as_json))
+        summary = run(flow, given, progress=not (quiet or as_json), beside=split(target)[0].absolute().parent)
     print_json(as_data(summary)) if as_json else show(summary)
     ctx.exit(0 if summary.succeeded else 1)
 
 
-def run(flow: Flow, given: Mapping[str, Any], *, progress: bool, clock: Clock | None = None) -> Summary:
-    """Run `flow` with the hub that the config describes, and return what it came to."""
+def run(
+    flow: Flow, given: Mapping[str, Any], *, progress: bool, clock: Clock | None = None, beside: Path | None = None
+) -> Summary:
+    """Run `flow` with the hub that the config describes, and return what it came to.
+
+    The config is looked for in the folder `beside`, too.
+    """
     clock = clock or SystemClock()
     terminal = progress and console().is_terminal
     record = RunRecord(flow, clock, print_line if progress and not terminal else None)
     run_id, started = clock.new_id(), clock.monotonic()
-    with hub_for_runs(clock) as (hub, assembly), _shown(record, live_table=terminal):
+    with hub_for_runs(clock, beside=beside) as (hub, assembly), _shown(record, live_table=terminal):
         state = runs.run_flow(
             flow, given, publisher=hub, clock=clock, on_change=record.change, context={"flow_run_id": run_id}
         )

@@ -108,6 +108,7 @@ class Worker:
     # ------------------------------------------------------------ claiming
 
     def _dispatch(self) -> None:
+        refused = False
         while True:
             with self._changed:
                 if self._stopping:
@@ -115,9 +116,10 @@ class Worker:
                 self._woken, free = False, self._idle
             try:
                 pause = self._claim(free)
+                refused = False
             except StoreError as error:
-                _log.error("deliveries wait: %s", error)
-                pause = _STORE_PAUSE
+                _log.log(logging.DEBUG if refused else logging.ERROR, "deliveries wait: %s", error)
+                pause, refused = _STORE_PAUSE, True
             with self._changed:
                 if not (self._woken or self._stopping) and pause > 0:
                     self._clock.wait(self._changed, pause)

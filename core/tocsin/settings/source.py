@@ -39,17 +39,20 @@ class Source:
         return cls(None, b"", "the environment", base, overrides=_overrides(environ))
 
 
-def find(path: str | Path | None = None, *, environ: Mapping[str, str], cwd: Path) -> Source | None:
+def find(
+    path: str | Path | None = None, *, environ: Mapping[str, str], cwd: Path, beside: Path | None = None
+) -> Source | None:
     """The config to use, or None when there is none.
 
     That is the file at `path`, else the one TOCSIN_CONFIG names, else `tocsin.toml` in `cwd`, else `[tool.tocsin]`
-    of the `pyproject.toml` there, else `~/.tocsin/config.toml`. Raises ConfigError when a file was named but cannot
+    of the `pyproject.toml` there, else the same two in the folder `beside`, else `~/.tocsin/config.toml`. Raises ConfigError when a file was named but cannot
     be read, or was found but cannot be read.
     """
     named = str(path or environ.get("TOCSIN_CONFIG", ""))
     if named:
         return _named(cwd / Path(named).expanduser(), environ, cwd)
-    candidates = [cwd / "tocsin.toml", cwd / _PYPROJECT]
+    folders = [cwd] if beside is None else [cwd, beside]
+    candidates = [folder / name for folder in folders for name in ("tocsin.toml", _PYPROJECT)]
     if home := environ.get("HOME"):
         candidates.append(Path(home) / ".tocsin" / "config.toml")
     for candidate in candidates:
