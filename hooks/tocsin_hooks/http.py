@@ -60,11 +60,17 @@ class HttpConfig(ChannelConfig):
     """
 
     timeout: Duration = timedelta(seconds=30)
+    """For one whole exchange, answer included."""
     proxy: MaybeSecret | None = None
+    """The address of a proxy; none is taken from the environment."""
     verify: bool = True
+    """Whether the service's certificate must be valid."""
     ca_file: ExistingFile | None = None
+    """Certificates to trust in place of the usual ones."""
     client_cert: ExistingFile | None = None
+    """Our own certificate and key, for services that ask for one."""
     base_url: str | None = None
+    """Scheme and host to use in place of the service's own."""
 
     @field_validator("base_url")
     @classmethod

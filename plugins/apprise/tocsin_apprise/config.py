@@ -27,10 +27,15 @@ class AppriseConfig(ChannelConfig):
     model_config = ConfigDict(hide_input_in_errors=True)  # it would hold the URL
 
     url: Annotated[MaybeSecret, BeforeValidator(_one)]
+    """One Apprise URL; write one channel for each."""
     overflow: Overflow | None = None
+    """What becomes of a text that is too long for the service."""
     format: Literal["text", "markdown"] = "text"
+    """What the text is written in."""
     timeout: Duration = timedelta(seconds=30)
+    """For one whole attempt."""
     base_url: str = ""
+    """http://host:port to use in place of the host in the URL."""
 
     @field_validator("base_url")
     @classmethod

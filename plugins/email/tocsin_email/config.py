@@ -46,25 +46,45 @@ class EmailConfig(ChannelConfig):
     model_config = ConfigDict(hide_input_in_errors=True)  # it could hold a password written in the wrong place
 
     host: str = ""
+    """The mail server."""
     port: Annotated[int | None, Field(ge=1, le=65535)] = None
+    """587 for starttls, 465 for tls, 25 for plain, unless set."""
     security: Security | None = None
+    """How the connection is protected; starttls unless set."""
     username: str | Secret | None = None
+    """Needs `password`."""
     password: Secret | None = None
+    """Needs `username`."""
     url: Secret | None = None
+    """Server, username and password in one: smtp://user:password@host:port."""
     base_url: str = ""
+    """smtp://host:port to use in place of the server."""
     sender: MailboxSetting = Field(alias="from")
+    """The address that mails come from."""
     to: MailboxesSetting
+    """Who gets the mails."""
     cc: MailboxesSetting = ()
+    """Who gets a copy."""
     bcc: MailboxesSetting | bool = ()
+    """Who gets a hidden copy; true hides everybody."""
     domain: Annotated[str, AfterValidator(parse_domain)] | None = None
+    """The domain of message ids; that of `from` unless set."""
     subject_prefix: str = ""
+    """Put before every subject."""
     updates: Literal["thread", "new"] = "thread"
+    """Whether the mails of an incident are one conversation."""
     timezone: str = "UTC"
+    """The zone of times in the text."""
     ca_file: Path | None = None
+    """Certificates to trust in place of the usual ones."""
     client_cert: Path | None = None
+    """Our own certificate and key."""
     verify: bool = True
+    """Whether the server's certificate must be valid."""
     local_hostname: str = ""
+    """The name to greet the server with."""
     timeout: Duration = timedelta(seconds=30)
+    """For one whole attempt."""
 
     @field_validator("ca_file", "client_cert")
     @classmethod

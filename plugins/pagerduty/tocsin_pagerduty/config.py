@@ -19,12 +19,19 @@ class PagerDutyConfig(HttpConfig):
     """Settings of a `type = "pagerduty"` channel."""
 
     routing_key: Secret
+    """The integration key of a service, 32 characters."""
     region: Literal["us", "eu"] = "us"
+    """Where the account lives."""
     severity: dict[str, Severity] = Field(default_factory=dict)
+    """Severities by state, where they differ from the usual."""
     retrying: Literal["silent", "trigger"] = "silent"
+    """Whether a failure that will be retried opens an alert."""
     source: str = ""
+    """What the alert is about; the host unless set."""
     client: str = "tocsin"
+    """What PagerDuty calls the sender."""
     client_url: str = Field(default="", pattern=r"^(https://\S+)?$")
+    """Where its link leads."""
 
     @field_validator("severity")
     @classmethod

@@ -26,17 +26,29 @@ class SlackConfig(ChannelConfig):
     """Settings of a `type = "slack"` channel: either `webhook_url`, or `token` with `channel`."""
 
     webhook_url: MaybeSecret | None = None
+    """The address of an incoming webhook; or else `token`."""
     token: Secret | None = None
+    """A bot token with the scope chat:write."""
     channel: str = ""
+    """Name or id of the channel a bot posts to."""
     updates: Updates | None = None
+    """What later messages of an incident do; "edit" for a bot, "new" for a webhook."""
     username: str = ""
+    """The name to post under."""
     icon_emoji: str = ""
+    """The picture to post with."""
     mention: tuple[str, ...] = ()
+    """Ids of users and groups to ring for final failures."""
     timezone: str = "UTC"
+    """The zone of times where Slack cannot show the reader's own."""
     base_url: str = ""
+    """Address to use in place of Slack's own."""
     timeout: Duration = dt.timedelta(seconds=30)
+    """For one whole attempt."""
     proxy: MaybeSecret | None = None
+    """The address of a proxy; none is taken from the environment."""
     ca_file: Path | None = None
+    """Certificates to trust in place of the usual ones."""
 
     @property
     def how_to_update(self) -> Updates:

@@ -40,10 +40,15 @@ class WebhookConfig(HttpConfig):
     """Settings of a `type = "webhook"` channel."""
 
     url: MaybeSecret
+    """Where to post."""
     sign: Annotated[tuple[Secret, ...], BeforeValidator(_listed), Field(min_length=1, max_length=2)] | None = None
+    """The key, or the old and the new one, of Standard Webhooks signatures."""
     method: Literal["POST", "PUT", "PATCH"] = "POST"
+    """The HTTP method."""
     headers: dict[str, str | Secret] = Field(default_factory=dict)
+    """Further headers."""
     max_body: int = Field(default=LARGEST, ge=SMALLEST, le=LARGEST)
+    """Bytes; a longer body leaves parts out, and says so."""
 
     @field_validator("headers")
     @classmethod
