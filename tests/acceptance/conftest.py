@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from support.stand_ins import StandIns
 
 Tocsin = Callable[..., subprocess.CompletedProcess[str]]

@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+
 from support.stand_ins import StandIns
 
 FLOW = """

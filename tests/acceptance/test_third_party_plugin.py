@@ -80,7 +80,8 @@ def test_a_plugin_installed_with_pip_is_used_from_toml(tmp_path: Path, environ: 
     rope = tmp_path / "rope.txt"
     (tmp_path / "flow.py").write_text(FLOW)
     (tmp_path / "tocsin.toml").write_text(
-        f'[channels.tower]\ntype = "bell"\nrope = "{rope}"\n[[routes]]\nwhen = "is_failed and is_task"\nsend = ["tower"]\n'
+        f'[channels.tower]\ntype = "bell"\nrope = "{rope}"\n'
+        '[[routes]]\nwhen = "is_failed and is_task"\nsend = ["tower"]\n'
     )
     listed = run("-m", "tocsin.cli", "plugins")
     assert "bell" in listed.stdout, listed.stderr

@@ -45,8 +45,8 @@ def find(
     """The config to use, or None when there is none.
 
     That is the file at `path`, else the one TOCSIN_CONFIG names, else `tocsin.toml` in `cwd`, else `[tool.tocsin]`
-    of the `pyproject.toml` there, else the same two in the folder `beside`, else `~/.tocsin/config.toml`. Raises ConfigError when a file was named but cannot
-    be read, or was found but cannot be read.
+    of the `pyproject.toml` there, else the same two in the folder `beside`, else `~/.tocsin/config.toml`. Raises
+    ConfigError when a file was named but cannot be read, or was found but cannot be read.
     """
     named = str(path or environ.get("TOCSIN_CONFIG", ""))
     if named:
