@@ -12,11 +12,20 @@ from typing import TYPE_CHECKING, Any
 from tocsin.flows import ports as _ports
 
 if TYPE_CHECKING:
+    from tocsin.flows.apply_map import apply_map as apply_map
     from tocsin.flows.context import context as context
+    from tocsin.flows.control_flow import case as case, ifelse as ifelse, merge as merge, switch as switch
+    from tocsin.flows.edge import Edge as Edge
     from tocsin.flows.flow import Flow as Flow
+    from tocsin.flows.gathering import as_task as as_task
     from tocsin.flows.handlers import callback_factory as callback_factory, notify as notify
-    from tocsin.flows.parameter import Parameter as Parameter
-    from tocsin.flows.task import Task as Task, task as task
+    from tocsin.flows.helpers import defaults_from_attrs as defaults_from_attrs, pause_task as pause_task, tags as tags
+    from tocsin.flows.logs import get_logger as get_logger
+    from tocsin.flows.marks import flatten as flatten, mapped as mapped, unmapped as unmapped
+    from tocsin.flows.parameter import DateTimeParameter as DateTimeParameter, Parameter as Parameter
+    from tocsin.flows.resource_manager import resource_manager as resource_manager
+    from tocsin.flows.task import FunctionTask as FunctionTask, Task as Task, task as task
+    from tocsin.options import config as config
     from tocsin.plugins.catalog import register as register
     from tocsin_hooks.errors import TocsinError as TocsinError
     from tocsin_hooks.events import Event as Event
@@ -26,11 +35,20 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "tocsin.flows.apply_map": ("apply_map",),
     "tocsin.flows.context": ("context",),
+    "tocsin.flows.control_flow": ("case", "ifelse", "merge", "switch"),
+    "tocsin.flows.edge": ("Edge",),
     "tocsin.flows.flow": ("Flow",),
+    "tocsin.flows.gathering": ("as_task",),
     "tocsin.flows.handlers": ("callback_factory", "notify"),
-    "tocsin.flows.parameter": ("Parameter",),
-    "tocsin.flows.task": ("Task", "task"),
+    "tocsin.flows.helpers": ("defaults_from_attrs", "pause_task", "tags"),
+    "tocsin.flows.logs": ("get_logger",),
+    "tocsin.flows.marks": ("flatten", "mapped", "unmapped"),
+    "tocsin.flows.parameter": ("DateTimeParameter", "Parameter"),
+    "tocsin.flows.resource_manager": ("resource_manager",),
+    "tocsin.flows.task": ("FunctionTask", "Task", "task"),
+    "tocsin.options": ("config",),
     "tocsin.plugins.catalog": ("register",),
     "tocsin_hooks.errors": ("TocsinError",),
     "tocsin_hooks.events": ("Event",),
@@ -38,7 +56,26 @@ _HOMES = {
     "tocsin_hooks.specs": ("hookimpl",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = frozenset({"executors", "notifications", "runs", "signals", "states", "triggers"})
+_MODULES = frozenset(
+    {
+        "cache_validators",
+        "client",
+        "core",
+        "debug",
+        "executors",
+        "notifications",
+        "results",
+        "runs",
+        "schedules",
+        "secrets",
+        "serializers",
+        "signals",
+        "states",
+        "tasks",
+        "triggers",
+        "utilities",
+    }
+)
 
 __all__ = sorted((*_HOME_OF, *_MODULES))  # noqa: PLE0605  (a list of names, made rather than written)
 

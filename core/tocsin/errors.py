@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from tocsin_hooks.errors import FilterError, PluginError, SecretError, TocsinError
 
 __all__ = [
+    "ArgumentError",
     "CycleError",
     "FilterError",
     "FlowError",
@@ -35,6 +36,10 @@ class CycleError(FlowError):
     def __init__(self, flow: str, names: Iterable[str]) -> None:
         self.names = tuple(names)
         super().__init__(f"flow '{flow}' has a cycle: {' -> '.join(self.names)}")
+
+
+class ArgumentError(FlowError, TypeError):
+    """An argument that a task does not take, or that is missing. Prefect 1 reports these as `TypeError`."""
 
 
 class ParameterError(FlowError):

@@ -3,6 +3,7 @@
 from tocsin.flows.signals import (
     ENDRUN,
     FAIL,
+    LOOP,
     PAUSE,
     RETRY,
     SKIP,
@@ -10,12 +11,14 @@ from tocsin.flows.signals import (
     TRIGGERFAIL,
     VALIDATIONFAIL,
     StateSignal,
+    TaskTimeoutSignal,
     signal_from_state,
 )
 
 __all__ = [
     "ENDRUN",
     "FAIL",
+    "LOOP",
     "PAUSE",
     "RETRY",
     "SKIP",
@@ -23,5 +26,6 @@ __all__ = [
     "TRIGGERFAIL",
     "VALIDATIONFAIL",
     "StateSignal",
+    "TaskTimeoutSignal",
     "signal_from_state",
 ]

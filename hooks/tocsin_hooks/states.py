@@ -92,12 +92,44 @@ class State:
         data = dict(vars(self))
         carried = data["_carried"]
         value = carried.value if isinstance(carried, Result) else carried
-        if isinstance(value, BaseException):
-            try:
-                pickle.loads(pickle.dumps(value))  # noqa: S301  (its own dump, a line ago)
-            except Exception:  # whatever the exception's own reduce or init raises
-                data["_carried"] = repr(value)
+        if isinstance(value, BaseException) and getattr(value, "state", None) is not self:  # a signal carries itself
+            data["_carried"] = _portable(value, carried)
         return data
+
+    def __setstate__(self, data: dict[str, Any]) -> None:
+        vars(self).update(data)
+        if isinstance(self._carried, _Pickled):
+            self._carried = pickle.loads(self._carried.data)  # noqa: S301  (made by `_portable`)
+
+    def load_result(self, result: Result | None = None) -> State:
+        """Read the value back where it is kept, if it is not here; `result` says how. Returns this state."""
+        carried = self._carried
+        if isinstance(carried, Result) and carried.value is None:
+            location = getattr(carried, "location", None)
+            if location is not None:
+                self._carried = (result or carried).read(location)
+        return self
+
+    def load_cached_results(self, results: Mapping[str, Result] | None = None) -> State:
+        """Read the values of the cached inputs back where they are kept; `results` says how. Returns this state."""
+        for key, kept in (self.cached_inputs or {}).items():
+            location = getattr(kept, "location", None)
+            if location is not None and kept.value is None and key in (results or {}):
+                self.cached_inputs[key] = (results or {})[key].read(location)
+        return self
+
+    def serialize(self) -> dict[str, Any]:
+        """The state as JSON data; of its value only the place where it is stored."""
+        from tocsin_hooks.state_json import as_json  # which needs all the classes below
+
+        return as_json(self)
+
+    @staticmethod
+    def deserialize(json_blob: Mapping[str, Any]) -> State:
+        """The state that `serialize` told of; ValueError for a name that no state has."""
+        from tocsin_hooks.state_json import from_json
+
+        return from_json(json_blob)
 
     @classmethod
     def children(cls, include_self: bool = False, names_only: bool = False) -> list[type[State]] | list[str]:
@@ -171,6 +203,32 @@ class State:
         return isinstance(self, _MetaState)
 
 
+class _Pickled:
+    """An exception that only cloudpickle can pickle, as bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+
+def _portable(error: BaseException, carried: Any) -> Any:
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301  (its own dump)
+    except Exception:  # whatever the exception's own reduce or init raises
+        return _packed(error)
+    return carried
+
+
+def _packed(error: BaseException) -> Any:
+    try:
+        import cloudpickle  # knows classes made in functions and scripts; heavy, and not always there
+
+        data = cloudpickle.dumps(error)
+        pickle.loads(data)  # noqa: S301  (its own dump, a line ago)
+    except Exception:
+        return repr(error)
+    return _Pickled(data)
+
+
 def _descendants(cls: type[State]) -> Iterator[type[State]]:
     for child in cls.__subclasses__():
         yield child
@@ -204,7 +262,8 @@ def _utc_now() -> pendulum.DateTime:
 def _aware(time: dt.datetime) -> pendulum.DateTime:
     import pendulum
 
-    return pendulum.instance(time, tz="UTC")  # a naive time means UTC
+    naive = time.tzinfo is None  # and means UTC; pendulum leaves naive times of its own as they are
+    return pendulum.instance(time.replace(tzinfo=dt.UTC) if naive else time)
 
 
 # ---------------------------------------------------------------- not yet running

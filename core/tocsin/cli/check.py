@@ -11,8 +11,8 @@ import click
 from tocsin.assembly import Assembly, assemble, broken_plugins, problems
 from tocsin.cli.configured import config_source
 from tocsin.cli.output import count, json_option, print_json, say
-from tocsin.settings import Place, Position, Problem, Severity
 from tocsin.plugins.catalog import UNWANTED
+from tocsin.settings import Place, Position, Problem, Severity
 from tocsin.store.records import StoreError
 from tocsin.store.sqlite import SqliteStore
 from tocsin_hooks.secrets import redact

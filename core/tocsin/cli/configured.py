@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tocsin.assembly import Assembly, assemble, locate
-from tocsin.settings.source import Source
 from tocsin.errors import TocsinError, did_you_mean
+from tocsin.settings.source import Source
 from tocsin.store.protocol import Store
 
 

@@ -21,9 +21,9 @@ from tocsin.cli.output import count, say, show, styled
 from tocsin.cli.progress import print_line
 from tocsin.cli.record import RunRecord
 from tocsin.clock import SystemClock
+from tocsin.flows.flow import Flow
 from tocsin.settings import find
 from tocsin.settings.source import Source
-from tocsin.flows.flow import Flow
 from tocsin_hooks.messages import Message, Receipt
 from tocsin_hooks.specs import hookimpl
 from tocsin_hooks.states import State

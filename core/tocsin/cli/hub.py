@@ -16,8 +16,8 @@ from tocsin.assembly import Assembly
 from tocsin.cli.configured import assembled
 from tocsin.cli.diagnostics import report, visible
 from tocsin.cli.output import count
-from tocsin.settings.issues import listed
 from tocsin.plugins.catalog import UNWANTED
+from tocsin.settings.issues import listed
 from tocsin_hooks.messages import Message, Receipt, SendError
 from tocsin_hooks.specs import hookimpl
 

@@ -36,7 +36,7 @@ Examples:
 @click.command(epilog=_EXAMPLES)
 @click.argument("target", metavar="FILE[:FLOW]")
 @click.option(
-    "--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter: JSON, or text; may be given again."
+    "-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter: JSON, or text; may be given again."
 )
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress, only the summary.")
 @json_option

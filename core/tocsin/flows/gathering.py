@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from tocsin.flows.task import Task
+from tocsin.flows.marks import EdgeAnnotation
+from tocsin.flows.task import Task, flow_in_use, forget_unused
 
 if TYPE_CHECKING:
     from tocsin.flows.flow import Flow
@@ -14,9 +15,9 @@ if TYPE_CHECKING:
 class Constant(Task):
     """A task whose result is a fixed value."""
 
-    def __init__(self, value: Any, name: str | None = None) -> None:
+    def __init__(self, value: Any, name: str | None = None, **kwargs: Any) -> None:
         self.value = value
-        super().__init__(name=f"Constant[{type(value).__name__}]" if name is None else name)
+        super().__init__(name=f"Constant[{type(value).__name__}]" if name is None else name, **kwargs)
 
     def run(self) -> Any:
         """The value."""
@@ -25,6 +26,10 @@ class Constant(Task):
 
 class _Gather(Task):
     """Puts the results of tasks into a collection; its arguments are `arg_1`, `arg_2` and so on."""
+
+    def bind(self, *args: Any, **kwargs: Any) -> Self:
+        """Put this task into the flow; items may be given by position."""
+        return super().bind(**{f"arg_{number}": item for number, item in enumerate(args, 1)}, **kwargs)
 
     def run(self, **items: Any) -> Any:
         """The collection."""
@@ -62,8 +67,8 @@ class Set(_Gather):
 class Dict(Task):
     """Makes a dict of a list of keys and a list of values."""
 
-    def run(self, keys: list[Any], values: list[Any]) -> Any:  # type: ignore[override]  # the base takes no arguments
-        """The dict."""
+    def run(self, keys: list[Any], values: list[Any]) -> Any:
+        """The dict; ValueError when there are more of the ones than of the others."""
         return dict(zip(keys, values, strict=True))
 
 
@@ -73,20 +78,35 @@ def holds_task(value: Any) -> bool:
     >>> holds_task([1, {"a": Task()}]), holds_task([1, 2])
     (True, False)
     """
-    if isinstance(value, Task):
-        return True
+    if isinstance(value, Task | EdgeAnnotation):
+        return isinstance(value, Task) or holds_task(value.task)
     if isinstance(value, Mapping):
         return any(holds_task(item) for pair in value.items() for item in pair)
     return isinstance(value, list | tuple | set) and any(holds_task(item) for item in value)
 
 
-def as_task(value: Any, flow: Flow) -> Task:
-    """The task that stands for a value in `flow`: itself, a task that gathers, or a constant."""
+def as_task(value: Any, flow: Flow | None = None, convert_constants: bool = True) -> Any:
+    """The task that stands for a value: itself, a task that gathers, or a constant.
+
+    Those that gather are put into the flow, by default the one whose block is open. `convert_constants=False` leaves a
+    value without tasks in it as it is.
+    """
+    while isinstance(value, EdgeAnnotation):
+        value = value.task
     if isinstance(value, Task):
         return value
     if not holds_task(value):
-        return Constant(value)
+        return _made(Constant(value)) if convert_constants else value
     if isinstance(value, Mapping):
-        return Dict().bind(keys=list(value.keys()), values=list(value.values()), flow=flow)
-    gatherer = List if isinstance(value, list) else Tuple if isinstance(value, tuple) else Set
-    return gatherer().bind(flow=flow, **{f"arg_{number}": item for number, item in enumerate(value, 1)})
+        made: Task = _made(Dict())
+        items: Any = {"keys": list(value.keys()), "values": list(value.values())}
+    else:
+        made = _made(List() if isinstance(value, list) else Tuple() if isinstance(value, tuple) else Set())
+        items = {f"arg_{number}": item for number, item in enumerate(value, 1)}
+    return made.bind(flow=flow_in_use(flow, made, "made"), **items)
+
+
+def _made(task: Task) -> Task:
+    task.auto_generated = True
+    forget_unused(task)  # nobody is to be blamed for not using it
+    return task

@@ -77,7 +77,7 @@ class Callback:
         except Exception as error:
             if self.strict:
                 raise
-            self._report(subject, error)
+            report_failure(handler_name(self.fn), subject, error)
         return new_state
 
     def _applies(self, subject: Task | Flow, old_state: State, new_state: State) -> bool:
@@ -91,18 +91,19 @@ class Callback:
             matches = bind(getattr(getattr(context.get("attempt"), "publisher", None), "filters", {})).matches
         return bool(matches(event_of(subject, old_state, new_state, context)))
 
-    def _report(self, subject: Task | Flow, error: Exception) -> None:
-        name = handler_name(self.fn)
-        path = subject_path(subject)
-        _tally.count()
-        _log.error("callback '%s' raised for '%s'; the run goes on", name, path, exc_info=error)
-        publisher = getattr(run_context.get().get("attempt"), "publisher", None)
-        if publisher is None:
-            return
-        try:
-            publisher.callback_failed(name, path, error)
-        except Exception:
-            _log.exception("the failed callback '%s' could not be recorded", name)
+
+def report_failure(name: str, subject: Task | Flow, error: Exception) -> None:
+    """Log, count and record that what notifies has raised; the run goes on."""
+    path = subject_path(subject)
+    _tally.count()
+    _log.error("callback '%s' raised for '%s'; the run goes on", name, path, exc_info=error)
+    publisher = getattr(run_context.get().get("attempt"), "publisher", None)
+    if publisher is None:
+        return
+    try:
+        publisher.callback_failed(name, path, error)
+    except Exception:
+        _log.exception("the failed callback '%s' could not be recorded", name)
 
 
 def callback_factory(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from tocsin.errors import ParameterError, did_you_mean
 from tocsin.flows.signals import FAIL
 from tocsin.flows.task import Task, forget_unused
+from tocsin.results.plain import PrefectResult
 from tocsin_hooks.states import run_context
 
 if TYPE_CHECKING:
@@ -15,11 +16,16 @@ if TYPE_CHECKING:
 
 
 class _NoDefault:
+    def __reduce__(self) -> str:
+        return "NO_DEFAULT"
+
     def __repr__(self) -> str:
         return "<no default>"
 
 
 NO_DEFAULT = _NoDefault()
+no_default = NO_DEFAULT
+"""Prefect 1's name for it."""
 
 
 class Parameter(Task):
@@ -34,7 +40,7 @@ class Parameter(Task):
     ) -> None:
         self.required: bool = default is NO_DEFAULT if required is None else required
         self.default: Any = None if default is NO_DEFAULT else default
-        super().__init__(name=name, slug=name, tags=tags)
+        super().__init__(name=name, slug=name, tags=tags, checkpoint=True, result=PrefectResult())
 
     def __call__(self, *, flow: Flow | None = None) -> Self:  # type: ignore[override]  # takes no arguments
         """Put this parameter into the flow. It is not copied: its name may stand there only once."""
@@ -50,11 +56,24 @@ class Parameter(Task):
             raise FAIL(f"parameter '{self.name}' is required but was not given")
         return self.default
 
-    def copy(self, **changes: Any) -> Self:
-        """A parameter like this one under another name; `slug` follows it."""
-        new = super().copy(**changes)
-        new.slug = new.name
-        return new
+    def copy(self, name: str | None = None, **task_args: Any) -> Self:
+        """A parameter like this one under another name; its slug is its name."""
+        name = self.name if name is None else name
+        return super().copy(**{"name": name, "slug": name, **task_args})
+
+
+class DateTimeParameter(Parameter):
+    """A parameter whose value is a time: text is read as one."""
+
+    def __init__(self, name: str, required: bool = True, tags: Iterable[str] | None = None) -> None:
+        super().__init__(name=name, required=required, tags=tags)
+
+    def run(self) -> Any:
+        """The time given, None when none is."""
+        import pendulum
+
+        value = super().run()
+        return pendulum.parse(value) if isinstance(value, str) else value
 
 
 def check_names(flow: str, parameters: Iterable[Parameter], given: Mapping[str, Any]) -> None:

@@ -16,11 +16,13 @@ task to its state."""
 
 OPTIONS = frozenset(
     {
+        "ask",
         "clock",
         "context",
         "executor",
         "on_change",
         "run_name",
+        "run_on_schedule",
         "runner_cls",
         "state",
         "task_contexts",

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from tocsin.errors import FlowError
 from tocsin_hooks.states import (
     Failed,
+    Looped,
     Paused,
     Retrying,
     Skipped,
@@ -30,7 +31,8 @@ class StateSignal(BaseException):
 
     def __init__(self, message: str | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(message or "")
-        kwargs.setdefault("result", self)
+        if not args:  # the state's second argument is the result
+            kwargs.setdefault("result", self)
         self.state: State = self._state_class(message, *args, **kwargs)
 
 
@@ -76,6 +78,29 @@ class PAUSE(StateSignal):
     _state_class = Paused
 
 
+class LOOP(StateSignal):
+    """Ends one round as `Looped` and starts the next one at once, with `result` as `task_loop_result` in the context.
+
+    The state's result is the signal's repr unless one is given.
+    """
+
+    _state_class = Looped
+
+    def __init__(self, message: str | None = None, *args: Any, **kwargs: Any) -> None:
+        if not args:
+            kwargs.setdefault("result", repr(self))
+        super().__init__(message, *args, **kwargs)
+
+
+class TaskTimeoutSignal(BaseException):
+    """Stops a task that takes longer than its `timeout`; the task ends `TimedOut`."""
+
+    def __init__(self, message: str = "the task took longer than its timeout", limit: object = None) -> None:
+        super().__init__(message)
+        self.limit = limit
+        """Which limit was reached, when several are nested; None for one that user code raised."""
+
+
 class ENDRUN(BaseException):
     """Ends the run with `state`: no retry, no further step."""
 
@@ -84,7 +109,7 @@ class ENDRUN(BaseException):
         self.state = state
 
 
-_SIGNALS: tuple[type[StateSignal], ...] = (FAIL, TRIGGERFAIL, VALIDATIONFAIL, SUCCESS, RETRY, SKIP, PAUSE)
+_SIGNALS: tuple[type[StateSignal], ...] = (FAIL, TRIGGERFAIL, VALIDATIONFAIL, SUCCESS, RETRY, SKIP, PAUSE, LOOP)
 _SIGNAL_OF = {signal._state_class: signal for signal in _SIGNALS}
 
 

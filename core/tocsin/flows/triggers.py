@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from tocsin.flows.edge import Edge
-from tocsin.flows.signals import SKIP, TRIGGERFAIL
-from tocsin_hooks.states import Failed, Mapped, Skipped, State, Success
+from tocsin.flows.signals import PAUSE, SKIP, TRIGGERFAIL
+from tocsin_hooks.states import Failed, Mapped, Skipped, State, Success, run_context
 
 Upstream = Mapping[Edge, State]
 Trigger = Callable[[Upstream], bool]
@@ -101,6 +101,13 @@ def not_all_skipped(upstream: Upstream) -> bool:
     if successes < total:
         raise TRIGGERFAIL(f"{total - successes} of {total} upstream tasks did not succeed")
     return True
+
+
+def manual_only(upstream: Upstream) -> bool:  # noqa: ARG001
+    """Run once somebody says so: pause, unless the context says `resume`."""
+    if run_context.get().get("resume"):
+        return True
+    raise PAUSE("waits for somebody: the trigger is manual_only")
 
 
 class _Some:

@@ -140,12 +140,12 @@ class Hub:
 
         When this returns, the deliveries planned for the event are on disk; none has been waited for.
         """
-        settled = self.hooks.propose(event, state)
-        if settled is not state:
+        settled = state
+        if self.hooks.proposes and (settled := self.hooks.propose(event, state)) is not state:
             event = settled_event(event, settled)
-        if self.outbox is not None:
-            event = event.replace(project=event.project or self.outbox.project)
-        if labels := self.hooks.enrich(event):
+        if self.outbox is not None and self.outbox.project and not event.project:
+            event = event.replace(project=self.outbox.project)
+        if self.hooks.enriches and (labels := self.hooks.enrich(event)):
             event = event.replace(labels={**labels, **event.labels})
         if self.outbox is not None and not event.will_retry:
             event = self._route(self.outbox, event, notes)

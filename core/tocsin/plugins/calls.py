@@ -84,6 +84,16 @@ class Hooks:
             self._heard[subject, state_family] = heard
         return heard
 
+    @property
+    def proposes(self) -> bool:
+        """Whether any plugin might replace a state."""
+        return bool(self._impls("tocsin_propose_state"))
+
+    @property
+    def enriches(self) -> bool:
+        """Whether any plugin might add labels."""
+        return bool(self._impls("tocsin_enrich"))
+
     def _chain(self, subject: str, state_family: tuple[str, ...]) -> tuple[_Observer, ...]:
         if self._revision != self.catalog.revision:
             self._fresh()

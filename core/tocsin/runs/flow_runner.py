@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from functools import partial
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from tocsin.clock import Clock, SystemClock
-from tocsin.flows.context import dates
-from tocsin.flows.events import plain_parameters
+from tocsin.errors import ParameterError
+from tocsin.flows.debug import raising
 from tocsin.flows.flow import Flow
 from tocsin.flows.handlers import StateHandler, checked_handlers
+from tocsin.flows.logs import show_logs
 from tocsin.flows.signals import ENDRUN
 from tocsin.flows.task import Task
-from tocsin.flows.triggers import Upstream
-from tocsin.runs import transitions
+from tocsin.runs import stopping, transitions
+from tocsin.runs.attempts import TaskAttempts
 from tocsin.runs.executors import Executor, LocalExecutor
 from tocsin.runs.passes import Progress
 from tocsin.runs.publishing import OnChange, Publisher
-from tocsin.runs.settling import Settler, Surroundings, log
-from tocsin.runs.task_runner import TaskRunner, run_task
-from tocsin_hooks.states import Running, Scheduled, State, run_context
-
-_NOTHING: Mapping[str, Any] = {}
-_TASK_KEYS = frozenset({"attempt", "map_index", "flow", "unused_tasks"})
+from tocsin.runs.settling import Settler, Surroundings, call_state_handlers, log
+from tocsin.runs.surroundings import flow_context
+from tocsin.runs.task_runner import TaskRunner
+from tocsin_hooks.states import Cancelled, Mapped, Pending, Running, Scheduled, State, run_context
 
 
 class FlowRunner(Settler):
     """Makes passes over a flow.
 
-    `state_handlers` see the flow's transitions after the flow's own, with the runner as first argument.
+    `state_handlers` see the flow's transitions after the flow's own, with the runner as first argument. What `run`
+    goes through are methods of their own: each takes the flow's state, and when it returns another, handlers see that.
     """
 
     def __init__(
@@ -46,9 +45,19 @@ class FlowRunner(Settler):
         self.task_runner_cls = task_runner_cls or TaskRunner
         self.progress: Progress | None = None
         """How far the last pass came; None before the first."""
-        surroundings = Surroundings((), (), publisher, clock or SystemClock(), on_change)
-        super().__init__(flow, checked_handlers("flow runner", state_handlers), surroundings)
+        self._attempts: TaskAttempts | None = None
+        self._wanted: Collection[Task] = ()
+        self._own_handlers = checked_handlers("flow runner", state_handlers)
+        self.watched_by(publisher, clock or SystemClock(), on_change)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.flow.name}>"
+
+    def watched_by(self, publisher: Publisher | None, clock: Clock, on_change: OnChange | None) -> None:
+        """Tell these of what happens, and take the time from this clock."""
+        super().__init__(self.flow, self._own_handlers, Surroundings((), (), publisher, clock, on_change))
+
+    @stopping.shielded
     def run(
         self,
         state: State | None = None,
@@ -62,102 +71,201 @@ class FlowRunner(Settler):
     ) -> State:
         """Make one pass and return the flow's state: `Running` when tasks are left that wait for a time.
 
-        Given `return_tasks`, its `result` maps them to their states; that of a `Running` maps all tasks tried so far,
-        and passing it back as `task_states` goes on where the pass stopped. Other states are taken up anew.
+        Its `result` maps the `return_tasks` to their states; passing it back as `task_states` goes on where the pass
+        stopped. Ctrl-C, SIGTERM and `sys.exit()` cancel the run: tasks that have not ended end as `Cancelled`, and so
+        does the flow, and then what stopped it is raised again.
         """
+        show_logs()
+        state = transitions.initial(state)
         values = flow_context(self.flow, parameters or {}, context or {}, self.clock)
-        handlers = checked_handlers("task runner", task_runner_state_handlers)
-        shared = Surroundings(self.flow.task_state_handlers, handlers, self.publisher, self.clock, self._on_change)
         token = run_context.set({**values, "attempt": self})
         try:
-            running = self._begin(transitions.initial(state))
-            if not isinstance(running, Running):
-                return running
-            try:
-                end = self._pass(running, task_states, executor, values, shared, task_contexts or {}, return_tasks)
-            except Exception as error:
-                log.exception("the run of flow '%s' broke", self.flow.name)
-                end = transitions.failed(error)
-            return self.settle(running, end)
-        except ENDRUN as signal:
-            return signal.state
+            with stopping.watch():
+                return self._through_steps(
+                    state,
+                    task_states=task_states,
+                    task_contexts=task_contexts,
+                    return_tasks=return_tasks,
+                    task_runner_state_handlers=task_runner_state_handlers,
+                    executor=executor,
+                )
         finally:
             run_context.reset(token)
 
-    def _begin(self, state: State) -> State:
-        if isinstance(state, Scheduled) and not transitions.is_due(state.start_time, self.clock.now()):
+    def _through_steps(self, state: State, **options: Any) -> State:
+        try:
+            try:
+                state = self.check_flow_is_pending_or_running(state)
+                state = self.check_flow_reached_start_time(state)
+                state = self.set_flow_to_running(state)
+                return self.get_flow_run_state(state, **options)
+            except Exception as error:
+                if raising():
+                    raise
+                log.exception("the run of flow '%s' broke", self.flow.name)
+                return self.settle(state, transitions.failed(error))
+        except ENDRUN as signal:
+            return signal.state
+        except stopping.STOPS as error:
+            self._cancel(state, error)
+            raise
+
+    # ---------------------------------------------------------------- steps
+
+    @call_state_handlers
+    def check_flow_is_pending_or_running(self, state: State) -> State:
+        """Return the state if the flow can be run from it; ENDRUN if it has ended, or is none to run from."""
+        if state.is_pending() or state.is_running():
             return state
+        raise ENDRUN(state)
+
+    @call_state_handlers
+    def check_flow_reached_start_time(self, state: State) -> State:
+        """Return the state if its time to start has come; ENDRUN otherwise."""
+        if isinstance(state, Scheduled) and not transitions.is_due(state.start_time, self.clock.now()):
+            raise ENDRUN(state)
+        return state
+
+    @call_state_handlers
+    def set_flow_to_running(self, state: State) -> State:
+        """Return `Running` for a flow that is pending; the state itself if it is running; ENDRUN otherwise."""
         if self.started is None:
             self.started = self.clock.monotonic()
-        return self.settle(state, Running("flow run started")) if state.is_pending() else state
+        if state.is_pending():
+            return Running("flow run started")
+        if state.is_running():
+            return state
+        raise ENDRUN(state)
 
-    def _pass(
+    @call_state_handlers
+    def get_flow_run_state(
         self,
-        running: Running,
-        task_states: Mapping[Task, State] | None,
-        executor: Executor | None,
-        values: Mapping[str, Any],
-        shared: Surroundings,
-        task_contexts: Mapping[Task, Mapping[str, Any]],
-        return_tasks: Iterable[Task] | None,
+        state: State,
+        task_states: Mapping[Task, State] | None = None,
+        task_contexts: Mapping[Task, Mapping[str, Any]] | None = None,
+        return_tasks: Iterable[Task] | None = None,
+        task_runner_state_handlers: Iterable[StateHandler] | None = None,
+        executor: Executor | None = None,
     ) -> State:
-        flow, progress = self.flow, self.progress
+        """Try all tasks that can be tried; return what becomes of the flow, the state itself if tasks are left."""
+        if not state.is_running():
+            raise ENDRUN(state)
+        self._wanted = self._checked(return_tasks)
+        progress = self.progress
         if progress is None or task_states is not progress.states:
-            progress = self.progress = Progress(flow, task_states or {}, self.clock)
-        executor = executor or flow.executor or LocalExecutor()
-        runner_class, slugs, constants = self.task_runner_cls, flow.slugs, flow.constants
-
-        def submit(task: Task, state: State | None, upstream: Upstream) -> None:
-            given = {**values, **task_contexts[task]} if task in task_contexts else values
-            fixed = constants.get(task, _NOTHING)
-            executor.submit(task, run_task, runner_class, task, slugs[task], fixed, state, upstream, given, shared)
-
+            progress = self.progress = Progress(self.flow, task_states or {}, self.clock)
+        executor = executor or self.flow.executor or LocalExecutor()
+        handlers = checked_handlers("task runner", task_runner_state_handlers)
+        self._attempts = self._attempts_with(executor, handlers, task_contexts or {})
         with executor.start(self.clock):
-            progress.work(executor, submit, partial(self._lose, values, shared))
-        end = self._end(running, progress)
-        if end is running:  # as they stand and change: copying them in every pass would cost more than the passes
-            running.result = progress.states if return_tasks is not None else None
-            return running
-        if return_tasks is not None:
-            end.result = {task: progress.states[task] for task in return_tasks if task in progress.states}
-        return self._finally(end, progress)
+            try:
+                progress.work(self._attempts)
+            except stopping.STOPS:
+                progress.take(executor.cancel())
+                raise
+        return self._ended_as(state, progress)
 
-    def _end(self, running: Running, progress: Progress) -> State:
+    def _checked(self, tasks: Iterable[Task] | None) -> Collection[Task]:
+        wanted = tasks if isinstance(tasks, list) else list(tasks or ())
+        if wanted is not self._wanted:
+            strange = ", ".join(sorted(f"'{task.name}'" for task in wanted if task not in self.flow.slugs))
+            if strange:
+                raise ParameterError(f"return_tasks of flow '{self.flow.name}' has tasks that it has not: {strange}")
+        return wanted
+
+    def _attempts_with(
+        self,
+        executor: Executor,
+        handlers: list[StateHandler],
+        task_contexts: Mapping[Task, Mapping[str, Any]],
+    ) -> TaskAttempts:
+        flow_result = getattr(self.flow, "result", None)
+        shared = Surroundings(
+            self.flow.task_state_handlers, handlers, self.publisher, self.clock, self._on_change, flow_result
+        )
+        values = {key: value for key, value in run_context.get().items() if key != "attempt"}
+        return TaskAttempts(self.flow, self.task_runner_cls, executor, values, shared, task_contexts)
+
+    # ---------------------------------------------------------------- how it ends
+
+    def _ended_as(self, state: State, progress: Progress) -> State:
+        states = progress.states
         if progress.left:
-            return running  # a task that has not ended means a terminal one that has not
-        return transitions.flow_end((task.name, progress.states[task]) for task in self.flow.reference_tasks())
-
-    def _finally(self, end: State, progress: Progress) -> State:
+            progress.fill()
+            terminal = self.flow.terminal_tasks()
+            if not all(map(_has_ended, (states[task] for task in terminal))):
+                state.result = self._returned(progress)
+                return state
+        reference = set(_with_children(states[task] for task in self.flow.reference_tasks()))
+        end = self.determine_final_state(state, reference, self._returned(progress), set())
         handler = self.flow.terminal_state_handler
-        if handler is None:
-            return end
-        return handler(self.flow, end, {progress.states[task] for task in self.flow.reference_tasks()}) or end
+        return end if handler is None else handler(self.flow, end, reference) or end
 
-    def _lose(
-        self, values: Mapping[str, Any], shared: Surroundings, task: Task, state: State, error: Exception
+    def determine_final_state(
+        self,
+        state: State,
+        key_states: set[State],
+        return_states: dict[Task, State],
+        terminal_states: set[State],
     ) -> State:
-        slug = self.flow.slugs[task]
-        runner = self.task_runner_cls(task, shared.runner_handlers, slug=slug, surroundings=shared)
-        return runner.lose(state, values, error)
+        """The state a flow ends in, given those of its reference tasks; `state` itself if a terminal one has not."""
+        if not all(each.is_finished() for each in terminal_states):
+            state.result = return_states
+            return state
+        end = transitions.flow_end(key_states, self._failed_names(key_states))
+        end.result = return_states
+        return end
+
+    def _failed_names(self, states: set[State]) -> Iterator[str]:
+        known = self.progress.states if self.progress is not None else {}
+        for task in self.flow.sorted_tasks():
+            state = known.get(task)
+            if state is not None and any(each.is_failed() and each in states for each in _with_children([state])):
+                yield task.name
+
+    def _returned(self, progress: Progress) -> dict[Task, State]:
+        states = progress.states
+        if progress.left and len(self._wanted) == len(states):
+            return states  # as they stand and change: copying them in every pass would cost more than the passes
+        return {task: states[task] for task in self._wanted}
+
+    # ---------------------------------------------------------------- when it is stopped
+
+    def cancel(self, state: State, error: BaseException) -> State:
+        """Return `Cancelled` for a run that is stopped between two passes, after its tasks have become it, too."""
+        values = {} if self._attempts is None else self._attempts.values
+        token = run_context.set({**values, "attempt": self})
+        try:
+            return self._cancel(state, error)
+        finally:
+            run_context.reset(token)
+
+    def _cancel(self, state: State, error: BaseException) -> State:
+        if state.is_finished() or stopping.is_at_once(error):
+            return state
+        progress, attempts, why = self.progress, self._attempts, stopping.reason(error)
+        states: dict[Task, State] = {}
+        if progress is not None and attempts is not None:
+            for unit in progress.unfinished():
+                old = progress.state_of(unit) or Pending()
+                progress.settle_on(unit, attempts.conclude(unit, old, Cancelled(f"task run {why}")))
+            states = {task: progress.states[task] for task in self._wanted}
+        try:
+            end = self.settle(state, Cancelled(f"flow run {why}", result=states), last=True)
+        except ENDRUN as signal:
+            end = signal.state
+        stopping.leave_state(error, end)
+        return end
 
 
-def flow_context(flow: Flow, parameters: Mapping[str, Any], given: Mapping[str, Any], clock: Clock) -> dict[str, Any]:
-    """What code in a run of `flow` finds in the context; values that are `given` win."""
-    import logging
+def _has_ended(state: State) -> bool:
+    return all(each.is_finished() for each in _with_children([state]))
 
-    outer = run_context.get()
-    now = clock.now()
-    effective = {each.name: each.default for each in flow.parameters() if not each.required} | dict(parameters)
-    return {
-        **{key: value for key, value in outer.items() if key not in _TASK_KEYS and not key.startswith("task_")},
-        **dates(given.get("date") or now),
-        "flow_name": flow.name,
-        "flow_tags": frozenset(flow.tags),
-        "flow_run_id": given.get("flow_run_id") or clock.new_id(),
-        "flow_run_name": "",
-        "scheduled_start_time": now,
-        "parameters": effective,
-        "plain_parameters": plain_parameters(effective),
-        "logger": logging.getLogger(f"tocsin.flow.{flow.name}"),
-        **given,
-    }
+
+def _with_children(states: Iterable[State]) -> Iterator[State]:
+    """The states, those of mapped tasks replaced by their children's."""
+    for state in states:
+        if isinstance(state, Mapped):
+            yield from state.map_states
+        else:
+            yield state

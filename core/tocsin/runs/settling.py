@@ -2,26 +2,32 @@
 
 The order, which is Prefect 1's: the task's or flow's own handlers, then the flow's handlers for all tasks, then the
 runner's. Each sees what the one before it made of the state. A handler that raises ends the run as `Failed`; no later
-handler is called, for that state either.
+handler is called, for that state either. Inside `raise_on_exception()` what is raised stays raised.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 from tocsin.clock import Clock, SystemClock
+from tocsin.flows.debug import raising
 from tocsin.flows.events import event_of
 from tocsin.flows.flow import Flow
 from tocsin.flows.handlers import StateHandler, handler_name
 from tocsin.flows.signals import ENDRUN, PAUSE, StateSignal
 from tocsin.flows.task import Task
 from tocsin.runs.publishing import OnChange, Publisher, notes_among
+from tocsin.runs.transitions import failed
+from tocsin_hooks.results import Result
 from tocsin_hooks.states import Failed, State, run_context
 
 log = logging.getLogger("tocsin.runs")
+
+Step = TypeVar("Step", bound=Callable[..., State])
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +40,44 @@ class Surroundings:
     publisher: Publisher | None = None
     clock: Clock = field(default_factory=SystemClock)
     on_change: OnChange | None = None
+    flow_result: Result | None = None
+    """How the results of tasks are kept that do not say so themselves."""
 
 
 ALONE = Surroundings()
 """A run that nobody watches."""
+
+
+def call_state_handlers(method: Step) -> Step:
+    """Make a method of a runner a step: it takes a state and returns one, and if that is another, everybody hears.
+
+    A signal that the step raises becomes its state, another exception a `Failed`. ENDRUN goes on to the caller, with
+    what became of its state.
+    """
+
+    @wraps(method)
+    def step(self: Settler, state: State, *args: Any, **kwargs: Any) -> State:
+        ends = False
+        try:
+            new = method(self, state, *args, **kwargs)
+        except ENDRUN as signal:
+            new, ends = signal.state, True
+        except StateSignal as signal:
+            if raising():
+                raise
+            new = signal.state
+        except Exception as error:
+            if raising():
+                raise
+            log.exception("a step of the run of '%s' broke", self.subject.name)
+            new = failed(error)
+        if new is not state and not self._unwatched:
+            new = self.settle(state, new, last=ends)
+        if ends:
+            raise ENDRUN(new)
+        return new
+
+    return cast("Step", step)
 
 
 class Settler:
@@ -60,8 +100,18 @@ class Settler:
             or runner_handlers
             or self.publisher is not None
             or self._on_change is not None
-            or log.isEnabledFor(logging.INFO)
+            or log.isEnabledFor(logging.DEBUG)
+            or type(self).call_runner_target_handlers is not Settler.call_runner_target_handlers
         )
+
+    @property
+    def logger(self) -> logging.Logger:
+        """The logger of the runner, for its handlers."""
+        return log
+
+    def handle_state_change(self, old_state: State, new_state: State) -> State:
+        """Return what everybody who is told of a change made of it; Prefect 1's name for `settle`."""
+        return self.settle(old_state, new_state)
 
     def settle(self, old: State, new: State, *, last: bool = False) -> State:
         """Return the state to go on from, after everybody has seen `new`.
@@ -77,8 +127,12 @@ class Settler:
         except (PAUSE, ENDRUN) as signal:
             new, ends = signal.state, True
         except StateSignal as signal:
+            if raising():
+                raise
             new = signal.state
         except Exception as error:
+            if raising():
+                raise
             new, ends = self._handler_failed(error), True
         if new is not old:
             self.will_retry = not last and not ends and self.foresee(new)
@@ -92,15 +146,16 @@ class Settler:
         return False
 
     def _call_handlers(self, old: State, new: State) -> State:
-        for handlers, subject in ((self._subject_handlers, self.subject), (self.state_handlers, self)):
-            for handler in handlers:
-                answer: Any = handler(subject, old, new)
-                if answer is new or not answer:
-                    continue
-                if not isinstance(answer, State):
-                    raise TypeError(f"state handler '{handler_name(handler)}' returned {answer!r}, which is no State")
-                new = answer
+        new = self.call_runner_target_handlers(old, new)
+        for handler in self.state_handlers:
+            new = _ask(handler, self, old, new)
         return new
+
+    def call_runner_target_handlers(self, old_state: State, new_state: State) -> State:
+        """Return what the handlers of the task or flow itself make of `new_state`."""
+        for handler in self._subject_handlers:
+            new_state = _ask(handler, self.subject, old_state, new_state)
+        return new_state
 
     def _handler_failed(self, error: Exception) -> Failed:
         log.error("a state handler of '%s' raised", self.subject.name, exc_info=error)
@@ -114,8 +169,8 @@ class Settler:
                 self._on_change(self.subject, old, new)
         except Exception:
             log.exception("a change of '%s' could not be told; the run goes on", self.subject.name)
-        if log.isEnabledFor(logging.INFO):
-            log.info("'%s' went from %s to %s", self.subject.name, type(old).__name__, type(new).__name__)
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("'%s' went from %s to %s", self.subject.name, type(old).__name__, type(new).__name__)
         return new
 
     def _publish(self, publisher: Publisher, old: State, new: State) -> State:
@@ -124,3 +179,12 @@ class Settler:
         if not notes and not publisher.wants(new, task):
             return new
         return publisher.publish(event_of(self.subject, old, new, run_context.get()), new, notes)
+
+
+def _ask(handler: StateHandler, subject: Any, old: State, new: State) -> State:
+    answer: Any = handler(subject, old, new)
+    if answer is new or not answer:
+        return new
+    if not isinstance(answer, State):
+        raise TypeError(f"state handler '{handler_name(handler)}' returned {answer!r}, which is no State")
+    return answer

@@ -1,138 +1,193 @@
-"""How one attempt at a task is made."""
+"""How one attempt at a task is made: the steps of Prefect 1's pipeline, in its order."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
+from tocsin.flows.context import context as current
+from tocsin.flows.debug import raising
 from tocsin.flows.handlers import StateHandler, checked_handlers
-from tocsin.flows.signals import ENDRUN, StateSignal
+from tocsin.flows.signals import ENDRUN, PAUSE
 from tocsin.flows.task import Task
-from tocsin.flows.triggers import Upstream
-from tocsin.runs import transitions
-from tocsin.runs.settling import ALONE, Settler, Surroundings, log
-from tocsin_hooks.states import Pending, Running, Scheduled, State, Success, run_context
+from tocsin.flows.triggers import Upstream, all_successful
+from tocsin.runs import keeping, stopping, transitions
+from tocsin.runs.settling import ALONE, Surroundings, log
+from tocsin.runs.steps import STEPS, Inputs, TaskSteps
+from tocsin_hooks.results import Result
+from tocsin_hooks.states import Cached, Looped, Pending, Resume, State, Success, run_context
 
 _NOTHING: Mapping[str, Any] = {}
 
 
-class TaskRunner(Settler):
+class TaskRunner(TaskSteps):
     """Makes one attempt at a task: from `Pending`, or a `Retrying` that is due, to where it ends or has to wait.
 
     `state_handlers` see its transitions after the task's own and the flow's, with the runner as first argument.
+    `flow_result` says how the result is kept if the task does not. A subclass may replace any of the steps.
     """
+
+    _plain: ClassVar[bool] = True
+    """Whether all steps are these here, so that one with nothing to do may be left out."""
+
+    def __init_subclass__(cls) -> None:
+        cls._plain = all(getattr(cls, name) is getattr(TaskRunner, name) for name in STEPS)
 
     def __init__(
         self,
         task: Task,
         state_handlers: Iterable[StateHandler] | None = None,
+        flow_result: Result | None = None,
         *,
         slug: str | None = None,
         constants: Mapping[str, Any] = _NOTHING,
         surroundings: Surroundings = ALONE,
     ) -> None:
         self.task = task
+        found = self.flow_result = surroundings.flow_result if flow_result is None else flow_result
+        self.result = None if found is None and task.result is None else keeping.result_of(task, found)
         self.slug = slug or task.slug or task.name
         self.constants = constants
         self.attempt = 1
         handlers = checked_handlers("task runner", state_handlers) if state_handlers else ()
         super().__init__(task, handlers, surroundings)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.task.name}>"
+
+    # ---------------------------------------------------------------- a run
+
+    @stopping.shielded
     def run(
         self,
         state: State | None = None,
         upstream_states: Upstream | None = None,
+        is_mapped_parent: bool = False,
         context: Mapping[str, Any] | None = None,
     ) -> State:
-        """Return the state in which the task ends, or the one in which it has to wait."""
-        state = transitions.initial(state)
-        self.attempt = 1 if type(state) is Pending and not state.context else transitions.attempt_number(state)
-        self.started = None
-        token = run_context.set(self._context(run_context.get() if context is None else context))
+        """Return the state in which the task ends, or the one in which it has to wait.
+
+        A parent of mapped tasks ends `Mapped`, without running. A task that loops is run again at once.
+        """
+        around = run_context.get()
+        if context is None:
+            given = around
+        elif not around or around.get("flow_run_id") is context.get("flow_run_id", _NOTHING):
+            given = context  # that of the flow run, which is around it already
+        else:
+            given = {**around, **context}
+        self.attempt = 1
+        token = run_context.set(given)
         try:
-            return self._advance(state, upstream_states or {})
-        except ENDRUN as signal:
-            return signal.state
+            state, values = self.initialize_run(state, given)
+            while True:
+                run_context.set(values)
+                state = self._pipeline(state, upstream_states or {}, is_mapped_parent)
+                if not isinstance(state, Looped):
+                    return state
+                state, more = transitions.next_round(state)
+                state, values = self.initialize_run(state, {**values, **more})
         except Exception as error:
+            if raising():
+                raise
             log.exception("the run of task '%s' broke", self.task.name)
-            return transitions.failed(error)
+            return self._settled(state or Pending(), transitions.failed(error))
         finally:
             run_context.reset(token)
 
-    def lose(self, state: State, context: Mapping[str, Any], error: Exception) -> State:
-        """Return `Failed` for an attempt that an executor has lost, after telling everybody."""
-        self.attempt = transitions.attempt_number(state)
-        token = run_context.set(self._context(context))
+    def _settled(self, state: State, end: State) -> State:
+        """The end of a run that no step has told of."""
         try:
-            return self.settle(state, transitions.failed(error), last=True)
+            return self.settle(state, end, last=True)
         except ENDRUN as signal:
             return signal.state
+
+    def conclude(self, state: State, context: Mapping[str, Any], end: State) -> State:
+        """Return `end`, or what handlers make of it, for a run that ends without another attempt."""
+        token = run_context.set(context)
+        try:
+            state, values = self.initialize_run(state, context)
+            run_context.set(values)
+            return self._settled(state, end)
         finally:
             run_context.reset(token)
 
-    def foresee(self, state: State) -> bool:
-        """Whether a retry follows this state."""
+    def initialize_run(self, state: State | None, context: Mapping[str, Any]) -> tuple[State, dict[str, Any]]:
+        """Return the state from which the run starts, and what the context holds while it lasts."""
         task = self.task
-        return transitions.will_retry(state, self.attempt, task.max_retries, task.retry_on)
-
-    def _context(self, values: Mapping[str, Any]) -> dict[str, Any]:
-        task = self.task
-        return {
-            **values,
+        plain, resumed = state is None, isinstance(state, Resume)
+        state = Pending() if state is None else transitions.initial(state)
+        self.attempt = 1 if plain else transitions.attempt_number(state)
+        self.started = None
+        index = context.get("map_index")
+        full_name = task.name if index is None else f"{task.name}[{index}]"
+        values: dict[str, Any] = {
+            "map_index": None,
+            **context,
             "task_name": task.name,
-            "task_full_name": task.name,
+            "task_full_name": full_name,
             "task_slug": self.slug,
             "task_tags": task.tags,
-            "task_run_id": f"{values.get('flow_run_id', '')}/{self.slug}",
+            "task_run_id": f"{context.get('flow_run_id', '')}/{self.slug}",
             "task_run_count": self.attempt,
+            "logger": task.logger,
             "attempt": self,
         }
+        if "checkpointing" not in values:
+            values["checkpointing"] = bool(current.config.flows.checkpointing)
+        if resumed:
+            values["resume"] = True
+        if not plain:
+            values.update(transitions.loop_resumed(state, self.result))
+        return state, values
 
-    def _advance(self, state: State, upstream: Upstream) -> State:
-        if type(state) is not Pending and not self._may_start(state):
-            return state
-        if not transitions.plainly_ready(self.task, upstream):
-            if transitions.unfinished(upstream.values()):
-                return state
-            refused = transitions.refuse(self.task, upstream)
-            if refused is not None:
-                return self.settle(state, refused, last=True)
-        self.started = self.clock.monotonic()
-        running = self.settle(state, Running("task run started"))
-        if not isinstance(running, Running):
-            return running
+    def _pipeline(self, state: State, upstream: Upstream, is_mapped_parent: bool) -> State:
+        inputs: Inputs = {}
         try:
-            ended = self._work(upstream)
-        except ENDRUN as signal:
-            return self.settle(running, signal.state, last=True)
-        ended = self.settle(running, ended)
-        return self.settle(ended, self._retrying(ended)) if self.foresee(ended) else ended
+            plain = self._plain and type(state) is Pending  # nothing to check, but what came before it
+            if not plain:
+                state = self.check_task_is_ready(state)
+                state = self.check_task_reached_start_time(state)
+            smooth = plain and transitions.all_succeeded_plainly(upstream)
+            if not smooth:
+                state = self.check_upstream_finished(state, upstream)
+                state = self.check_upstream_skipped(state, upstream)
+            if is_mapped_parent:
+                state, upstream = self.load_results(state, upstream)
+                return self.check_task_ready_to_map(state, upstream)
+            if self.constants or state.cached_inputs or transitions.any_key(upstream) or not self._plain:
+                state, upstream = self.load_results(state, upstream)
+                inputs = self.get_task_inputs(state, upstream)
+            return self._attempt(state, upstream, inputs, smooth)
+        except (ENDRUN, PAUSE) as signal:
+            return self._with_inputs(signal.state, inputs)
 
-    def _may_start(self, state: State) -> bool:
-        if isinstance(state, Scheduled):
-            return transitions.is_due(state.start_time, self.clock.now())
-        return state.is_pending()
+    def _attempt(self, state: State, upstream: Upstream, inputs: Inputs, smooth: bool) -> State:
+        task, every = self.task, not self._plain
+        if task.task_run_name is not None or every:
+            self.set_task_run_name(inputs)
+        if task.target is not None:
+            state = self.check_target(state, inputs)
+        elif task.cache_for is not None or every or isinstance(state, Cached):
+            state = self.check_task_is_cached(state, inputs)
+        if not smooth or task.trigger is not all_successful:
+            state = self.check_task_trigger(state, upstream)
+        state = self.set_task_to_running(state, inputs)
+        state = self.get_task_run_state(state, inputs)
+        if task.cache_for is not None or every:
+            state = self.cache_result(state, inputs)
+        if type(state) is not Success or every:
+            state = self.check_for_retry(state, inputs)
+            return self._with_inputs(state, inputs)
+        return state
 
-    def _work(self, upstream: Upstream) -> State:
-        try:
-            if upstream or self.constants:
-                result = self.task.run(**transitions.inputs(upstream, self.constants))
-            else:
-                result = self.task.run()
-        except StateSignal as signal:
-            return signal.state
-        except Exception as error:
-            state = transitions.failed(error)
-            level = logging.WARNING if self.foresee(state) else logging.ERROR
-            self.task.logger.log(level, "attempt %d of task '%s' raised", self.attempt, self.task.name, exc_info=error)
-            return state
-        return Success("task run succeeded", result)
-
-    def _retrying(self, state: State) -> State:
-        delay = self.task.retry_delay
-        assert delay is not None  # a task with retries has one
-        return transitions.retrying(state, self.attempt, self.task.max_retries, self.clock.now() + delay)
+    def _with_inputs(self, state: State, inputs: Inputs) -> State:
+        """A state in which the task waits keeps its inputs, and which round of a loop it is in."""
+        if isinstance(state, Pending):
+            kept = {**transitions.loop_kept(run_context.get()), **inputs}
+            if kept:
+                state.cached_inputs = {**kept, **(state.cached_inputs or {})}
+        return state
 
 
 def run_task(
@@ -144,7 +199,8 @@ def run_task(
     upstream_states: Upstream,
     context: Mapping[str, Any],
     surroundings: Surroundings,
+    is_mapped_parent: bool = False,
 ) -> State:
     """Make one attempt: the unit that executors are given. All it needs comes in its arguments."""
     runner = runner_class(task, surroundings.runner_handlers, slug=slug, constants=constants, surroundings=surroundings)
-    return runner.run(state, upstream_states, context)
+    return runner.run(state, upstream_states, is_mapped_parent, context)

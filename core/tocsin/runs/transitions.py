@@ -6,28 +6,29 @@ Nothing here reads the time, calls a handler or knows a flow.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+import json
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
 
-from tocsin.flows.signals import ENDRUN, TRIGGERFAIL, StateSignal
-from tocsin.flows.triggers import Trigger, Upstream, all_successful
+from tocsin.flows.triggers import Upstream
+from tocsin.runs.executors import AttemptLost
+from tocsin_hooks.results import NoResult, Result
 from tocsin_hooks.states import (
+    Crashed,
     Failed,
+    Looped,
     Mapped,
     Pending,
     Queued,
     Retrying,
-    Skipped,
     State,
     Submitted,
     Success,
-    TriggerFailed,
 )
 
-if TYPE_CHECKING:
-    from tocsin.flows.task import Task
-
 RetryKinds = tuple[type[BaseException], ...] | None
+
+_LOOP_KEYS = ("_loop_count", "_loop_result")
 
 
 def initial(state: State | None) -> State:
@@ -60,56 +61,59 @@ def is_due(start_time: dt.datetime | None, now: dt.datetime) -> bool:
     return start_time is not None and start_time <= now
 
 
-def plainly_ready(task: Task, upstream: Upstream) -> bool:
-    """Whether nothing needs a closer look: plain successes before a task with the default trigger.
+def all_succeeded_plainly(upstream: Upstream) -> bool:
+    """Whether nothing needs a closer look: all before the task are plain successes.
 
-    >>> from tocsin.flows.task import Task
-    >>> plainly_ready(Task(), {})
+    >>> all_succeeded_plainly({})
     True
     """
-    if task.trigger is not all_successful:
-        return False
     for state in upstream.values():  # noqa: SIM110  (three times as fast as `all`, and run for every task)
         if type(state) is not Success:
             return False
     return True
 
 
-def refuse(task: Task, upstream: Upstream) -> State | None:
-    """The state of a task that does not run because of what came before it; None when it runs.
+def any_key(upstream: Upstream) -> bool:
+    """Whether the result of a task before it is an argument.
 
-    `Skipped` with a skipped upstream task, unless the task has `skip_on_upstream_skip=False`; else what its trigger
-    says: `TriggerFailed`, or the state of the signal that the trigger raised.
+    >>> any_key({})
+    False
     """
-    if task.skip_on_upstream_skip and any(isinstance(state, Skipped) for state in upstream.values()):
-        return Skipped("an upstream task was skipped; skip_on_upstream_skip=False runs this one all the same")
-    return _ask(task.trigger, upstream)
+    for edge in upstream:  # noqa: SIM110  (as above)
+        if edge.key is not None:
+            return True
+    return False
 
 
-def _ask(trigger: Trigger, upstream: Upstream) -> State | None:
-    try:
-        if not trigger(upstream):
-            raise TRIGGERFAIL(f"trigger '{getattr(trigger, '__name__', trigger)}' was not satisfied")
-    except (StateSignal, ENDRUN) as signal:
-        return signal.state
-    except Exception as error:
-        return TriggerFailed(f"Unexpected error in the trigger: {error!r}", result=error)
-    return None
+def each_state(upstream: Upstream) -> Iterator[State]:
+    """The upstream states, those of mapped tasks replaced by their children's; where a child sees one of them, not."""
+    for edge, state in upstream.items():
+        if isinstance(state, Mapped) and state.map_states and not edge.mapped:
+            yield from state.map_states
+        else:
+            yield state
 
 
-def inputs(upstream: Upstream, constants: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a task: its constants, and the results of the upstream tasks whose edges name one.
+def inputs(
+    upstream: Upstream, constants: Mapping[str, Any], kept: Mapping[str, Result] | None = None
+) -> dict[str, Result]:
+    """The arguments of a task, wrapped: its constants, and the results of the upstream tasks whose edges name one.
+
+    What is `kept` from an earlier attempt fills gaps.
 
     >>> from tocsin.flows.edge import Edge
     >>> from tocsin.flows.task import Task
-    >>> edge = Edge(Task("a"), Task("b"), "rows")
-    >>> inputs({edge: Success(result=[1])}, {"limit": 5})
+    >>> found = inputs({Edge(Task("a"), Task("b"), "rows"): Success(result=[1])}, {"limit": 5})
+    >>> {key: result.value for key, result in found.items()}
     {'limit': 5, 'rows': [1]}
     """
-    found = dict(constants)
+    found = {key: Result(value) for key, value in constants.items()}
     for edge, state in upstream.items():
         if edge.key is not None:
-            found[edge.key] = state.result
+            found[edge.key] = state._result
+    for key, result in (kept or {}).items():
+        if key not in _LOOP_KEYS and found.get(key, NoResult) is NoResult:
+            found[key] = result
     return found
 
 
@@ -135,7 +139,9 @@ def will_retry(state: State, attempt: int, limit: int, kinds: RetryKinds) -> boo
     return kinds is None or isinstance(state.result, kinds)
 
 
-def retrying(state: State, attempt: int, limit: int, start_time: dt.datetime) -> Retrying:
+def retrying(
+    state: State, attempt: int, limit: int, start_time: dt.datetime, kept: dict[str, Any] | None = None
+) -> Retrying:
     """The state in which a failed run waits for its next attempt; it carries what the failed one did.
 
     >>> retrying(Failed("no rows"), 1, 3, dt.datetime(2024, 1, 1)).message
@@ -144,7 +150,68 @@ def retrying(state: State, attempt: int, limit: int, start_time: dt.datetime) ->
     message = f"attempt {attempt} of {limit + 1} failed"
     if state.message:
         message += f": {state.message}"
-    return Retrying(message, result=state.result, start_time=start_time, run_count=attempt)
+    return Retrying(message, state.result, start_time, cached_inputs=kept, run_count=attempt)
+
+
+def lost(error: Exception, attempt: int, now: dt.datetime, kept: dict[str, Any] | None = None) -> State:
+    """The state of an attempt that an executor has lost: a `Retrying` that is due if it makes another one.
+
+    >>> lost(AttemptLost("its worker died", again=True), 1, dt.datetime(2024, 1, 1))
+    <Retrying: "attempt 1 was lost, its worker died; trying again">
+    >>> lost(AttemptLost("its worker died"), 2, dt.datetime(2024, 1, 1))
+    <Crashed: "attempt 2 was lost: its worker died">
+    """
+    if not isinstance(error, AttemptLost):
+        return failed(error)
+    if not error.again:
+        return Crashed(f"attempt {attempt} was lost: {error}", error)
+    text = f"attempt {attempt} was lost, {error}; trying again"
+    return Retrying(text, error, start_time=now, cached_inputs=kept, run_count=attempt)
+
+
+def next_round(state: Looped) -> tuple[Pending, dict[str, Any]]:
+    """The state in which the next round of a loop starts, and what its context says of the one before.
+
+    >>> next_round(Looped(result=5, loop_count=2))
+    (<Pending: "round 3 of the loop">, {'task_loop_count': 3, 'task_loop_result': 5})
+    """
+    count = state.loop_count + 1
+    return Pending(f"round {count} of the loop"), {"task_loop_count": count, "task_loop_result": state.result}
+
+
+def loop_kept(context: Mapping[str, Any], result: Result | None = None) -> dict[str, Result]:
+    """What a run that waits keeps of the loop it is in, to go on with the same round; nothing outside a loop.
+
+    `result` is what the round before returned, if that is stored.
+
+    >>> kept = loop_kept({"task_loop_count": 3, "task_loop_result": "c"})
+    >>> loop_resumed(Retrying(cached_inputs=kept))
+    {'task_loop_count': 3, 'task_loop_result': 'c'}
+    """
+    count = context.get("task_loop_count")
+    if count is None:
+        return {}
+    return {
+        "_loop_count": Result(count, location=json.dumps(count)),
+        "_loop_result": result or Result(context.get("task_loop_result")),
+    }
+
+
+def loop_resumed(state: State, reader: Result | None = None) -> dict[str, Any]:
+    """What the context says of a loop that goes on from this state; the inverse of `loop_kept`.
+
+    `reader` reads back what is stored.
+    """
+    kept = state.cached_inputs or {}
+    if "_loop_count" not in kept:
+        return {}
+    count, result = kept["_loop_count"], kept.get("_loop_result", NoResult)
+    if result.value is None and result.location is not None and reader is not None:
+        result = reader.read(result.location)
+    return {
+        "task_loop_count": json.loads(count.location or "1") if count.value is None else count.value,
+        "task_loop_result": result.value,
+    }
 
 
 def unfinished(states: Iterable[State]) -> bool:
@@ -152,21 +219,17 @@ def unfinished(states: Iterable[State]) -> bool:
     return any(not state.is_finished() for state in states)
 
 
-def flow_end(reference: Iterable[tuple[str, State]]) -> State:
-    """The state a flow ends in, from the names and states of its reference tasks, all of which have ended.
+def flow_end(reference: Collection[State], failed_names: Iterable[str] = ()) -> State:
+    """The state a flow ends in, from those of its reference tasks; `failed_names` are of tasks among them that failed.
 
-    >>> flow_end([("extract", Success()), ("load", Failed())])
+    >>> flow_end([Success(), Failed()], ["load"])
     <Failed: "some reference tasks failed: 'load'">
     """
-    bad: dict[str, None] = {}
-    all_succeeded = True
-    for name, state in reference:
-        for each in state.map_states if isinstance(state, Mapped) else (state,):
-            if isinstance(each, Failed):
-                bad[name] = None
-            all_succeeded = all_succeeded and isinstance(each, Success)
-    if bad:
-        names = ", ".join(f"'{name}'" for name in list(bad)[:3])
+    if any(isinstance(state, Failed) for state in reference):
+        bad = list(dict.fromkeys(failed_names))
+        names = ", ".join(f"'{name}'" for name in bad[:3])
         more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-        return Failed(f"some reference tasks failed: {names}{more}")
-    return Success("all reference tasks succeeded" if all_succeeded else "no reference tasks failed")
+        return Failed(f"some reference tasks failed{': ' if bad else ''}{names}{more}")
+    if all(isinstance(state, Success) for state in reference):
+        return Success("all reference tasks succeeded")
+    return Success("no reference tasks failed")

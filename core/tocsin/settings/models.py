@@ -156,10 +156,21 @@ class File(Table):
     channels: dict[Text, dict[str, Any]] = {}
     routes: tuple[RouteTable, ...] = ()
     templates: dict[Text, TemplateTable] = {}
+    # The options of runs, which `tocsin.config` reads: here they are only let pass, and never shown, for there may be
+    # secrets among them.
+    flows: dict[str, Any] = {}
+    tasks: dict[str, Any] = {}
+    logging: dict[str, Any] = {}
+    context: dict[str, Any] = {}
+    engine: dict[str, Any] = {}
+    server: dict[str, Any] = {}
 
 
 CHANNEL_KEYS = ("type", "retry")
 """The keys of a channel that are tocsin's own; all others belong to its plugin."""
+
+RUN_TABLES = ("flows", "tasks", "logging", "context", "engine", "server")
+"""The tables of the options of runs."""
 
 _SECTIONS: dict[str, type[Table]] = {
     "defaults": DefaultsTable,
@@ -174,6 +185,8 @@ def is_own_key(path: tuple[str | int, ...]) -> bool:
 
     >>> is_own_key(("routes", 0, "when")), is_own_key(("channels", "ops", "token")), is_own_key(("chanels", "ops"))
     (True, False, False)
+    >>> is_own_key(("context", "secrets", "TOKEN"))
+    False
     """
     match path:
         case ("routes", int(), key, *_):
@@ -185,5 +198,5 @@ def is_own_key(path: tuple[str | int, ...]) -> bool:
         case (str(section), key, *_) if section in _SECTIONS:
             return key in _SECTIONS[section].model_fields
         case (section, *_):
-            return section in File.model_fields
+            return section in File.model_fields and section not in RUN_TABLES
     return False

@@ -14,6 +14,7 @@ from tocsin.settings.locate import KeyPath
 OVERRIDE = "TOCSIN__"
 """Environment variables that begin like this override settings: TOCSIN__DELIVERY__THREADS=4."""
 
+_OPTIONS_FILE = f"{OVERRIDE}USER_CONFIG_PATH"  # names a file of options of runs, and overrides nothing
 _PYPROJECT = "pyproject.toml"
 _PYPROJECT_TABLE = ("tool", "tocsin")
 
@@ -96,7 +97,13 @@ def _has_table(data: bytes) -> bool:
 
 
 def _overrides(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted((name, value) for name, value in environ.items() if name.upper().startswith(OVERRIDE)))
+    return tuple(
+        sorted(
+            (name, value)
+            for name, value in environ.items()
+            if name.upper().startswith(OVERRIDE) and name != _OPTIONS_FILE
+        )
+    )
 
 
 # ---------------------------------------------------------------- overrides

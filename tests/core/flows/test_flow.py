@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterator
 from itertools import pairwise
@@ -18,6 +19,7 @@ from tocsin.flows.flow import Flow
 from tocsin.flows.gathering import Constant, Dict, List
 from tocsin.flows.parameter import Parameter
 from tocsin.flows.task import Task, task
+from tocsin.options import set_temporary_config
 from tocsin_hooks.states import Success
 
 
@@ -177,6 +179,14 @@ def test_an_edge_that_is_added_twice_is_there_once() -> None:
     assert flow.edges_from(a) == {Edge(a, b)}
 
 
+def test_a_plain_value_may_be_given_anew() -> None:
+    flow = Flow("etl")
+    done = load.copy()
+    done.bind([1], flow=flow)
+    done.bind([2], flow=flow)
+    assert flow.constants[done] == {"rows": [2]}
+
+
 def test_an_argument_has_one_value() -> None:
     flow = Flow("etl")
     done = load.copy()
@@ -187,10 +197,15 @@ def test_an_argument_has_one_value() -> None:
 
 def test_an_argument_that_a_task_does_not_take_is_refused() -> None:
     flow = Flow("etl")
-    with pytest.raises(FlowError, match="task 'strict' takes no argument 'row'; did you mean 'rows'"):
-        flow.add_edge(extract, strict, key="row")
     with pytest.raises(TypeError, match=r"task 'strict' takes \(rows.*missing a required argument: 'rows'"):
         strict(flow=flow)
+    flow.add_edge(extract, strict, key="row")
+    with pytest.raises(TypeError, match="task 'strict' takes no argument 'row'; did you mean 'rows'"):
+        flow.validate()
+    with pytest.raises(ValueError, match="takes no argument 'limit'"):
+        flow.set_dependencies(strict, keyword_tasks={"limit": 3})
+    with pytest.raises(TypeError, match="takes no argument 'row'"):
+        Flow("etl").add_edge(extract, strict, key="row", validate=True)
 
 
 def test_what_is_no_task_is_refused() -> None:
@@ -231,7 +246,10 @@ def test_the_ends_and_the_neighbours_of_tasks() -> None:
     assert (flow.root_tasks(), flow.terminal_tasks()) == ({a}, {d})
     assert (flow.upstream_tasks(d), flow.downstream_tasks(a)) == ({b, c}, {b, c})
     assert (flow.all_upstream_tasks(d), flow.all_downstream_tasks(a)) == ({a, b, c}, {b, c, d})
-    assert flow.sorted_tasks() == [a, b, c, d]
+    assert flow.sorted_tasks() == tuple(flow) == (a, b, c, d)
+    assert flow.sorted_tasks(root_tasks=[b]) == (b, d)
+    assert flow.all_upstream_edges()[d] == {Edge(b, d), Edge(c, d)}
+    assert flow.all_downstream_edges()[d] == set()
 
 
 def test_reference_tasks_are_the_terminal_ones_unless_set() -> None:
@@ -291,6 +309,51 @@ def test_a_parameter_waits_for_nothing() -> None:
 def test_a_flow_needs_a_name() -> None:
     with pytest.raises(FlowError, match="a flow needs a name"):
         Flow("")
+
+
+def test_the_config_can_ask_for_cycles_to_be_found_at_once() -> None:
+    a, b = Task("a"), Task("b")
+    flow = Flow("loop")
+    flow.chain(a, b)
+    with set_temporary_config({"flows.eager_edge_validation": True}), pytest.raises(CycleError, match="a -> b -> a"):
+        flow.add_edge(b, a)
+
+
+def test_the_key_of_an_edge_is_the_name_of_an_argument() -> None:
+    with pytest.raises(ValueError, match="the key of an edge is 'a b'"):
+        Edge(Task("a"), Task("b"), "a b")
+
+
+def test_a_flow_takes_its_options_in_the_order_of_prefect_1() -> None:
+    options = list(inspect.signature(Flow).parameters.values())
+    assert [each.name for each in options if each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD] == [
+        "name",
+        "schedule",
+        "executor",
+        "run_config",
+        "storage",
+        "tasks",
+        "edges",
+        "reference_tasks",
+        "state_handlers",
+        "on_failure",
+        "validate",
+        "result",
+        "terminal_state_handler",
+    ]
+    flow = Flow("etl", schedule=1, executor=2, run_config=3, storage=4, result=5)
+    assert (flow.schedule, flow.executor, flow.run_config, flow.storage, flow.result) == (1, 2, 3, 4, 5)
+    with pytest.raises(TypeError, match="environment"):
+        Flow("etl", environment=None)  # type: ignore[call-arg]
+
+
+def test_what_prefect_1_has_and_tocsin_has_not_says_so() -> None:
+    with pytest.raises(
+        AttributeError, match=r"a flow has no 'register': tocsin has no server; run it with `tocsin run`"
+    ):
+        Flow("etl").register  # noqa: B018
+    with pytest.raises(AttributeError, match=r"a flow has no 'nothing'$"):
+        Flow("etl").nothing  # noqa: B018
 
 
 # ---------------------------------------------------------------- flow.run

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -60,3 +61,20 @@ def told() -> type[Told]:
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
+
+
+@pytest.fixture(scope="module")
+def dask_address() -> Iterator[str]:
+    """The address of a Dask cluster of two processes, of which one offers a `GPU`."""
+    from dask import config
+    from distributed import Nanny, Scheduler, SpecCluster
+
+    def worker(**resources: int) -> dict[str, Any]:
+        return {"cls": Nanny, "options": {"nthreads": 2, "resources": resources, "silence_logs": logging.CRITICAL}}
+
+    scheduler = {"cls": Scheduler, "options": {"dashboard": False, "dashboard_address": ":0", "host": "127.0.0.1"}}
+    with (
+        config.set({"distributed.comm.timeouts.connect": "10s"}),
+        SpecCluster({0: worker(), 1: worker(GPU=1)}, scheduler, silence_logs=logging.CRITICAL) as cluster,
+    ):
+        yield cluster.scheduler_address

@@ -135,10 +135,10 @@ class Remote(Executor):
         self.lost = lost
         self.waiting: list[tuple[Any, bytes]] = []
 
-    def start(self, clock: Clock) -> AbstractContextManager[None]:
+    def start(self, clock: Clock | None = None) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def submit(self, key: Any, fn: Callable[..., Any], *args: Any) -> None:
+    def call(self, key: Any, fn: Callable[..., Any], *args: Any) -> None:
         self.waiting.append((key, pickle.dumps((fn, args))))
 
     def completed(self, timeout: float | None) -> Sequence[Outcome]:

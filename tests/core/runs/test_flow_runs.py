@@ -426,7 +426,7 @@ def test_flow_run_knows_every_option_of_run_flow() -> None:
 
 def test_failed_exceptions_are_logged_once_with_their_traceback(caplog: pytest.LogCaptureFixture) -> None:
     run_flow(Flow("etl", tasks=[fail]))
-    [record] = [record for record in caplog.records if record.name == "tocsin.task.fail"]
+    [record] = [record for record in caplog.records if record.name == "tocsin.fail"]
     assert record.levelname == "ERROR"
     assert "ValueError: no rows" in caplog.text
 

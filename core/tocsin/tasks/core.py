@@ -1,0 +1,63 @@
+"""The tasks that expressions, collections and plain values become, where Prefect 1 had them."""
+
+from tocsin.flows.gathering import Constant, Dict, List, Set, Tuple
+from tocsin.flows.operators import (
+    Add,
+    And,
+    Div,
+    Equal,
+    FloorDiv,
+    GetAttr,
+    GetItem,
+    GreaterThan,
+    GreaterThanOrEqual,
+    LessThan,
+    LessThanOrEqual,
+    Mod,
+    Mul,
+    Not,
+    NotEqual,
+    Or,
+    Pow,
+    Sub,
+)
+from tocsin.flows.resource_manager import (
+    ResourceCleanupTask,
+    ResourceInitTask,
+    ResourceManager,
+    ResourceSetupTask,
+    resource_manager,
+)
+from tocsin.flows.task import FunctionTask
+
+__all__ = [
+    "Add",
+    "And",
+    "Constant",
+    "Dict",
+    "Div",
+    "Equal",
+    "FloorDiv",
+    "FunctionTask",
+    "GetAttr",
+    "GetItem",
+    "GreaterThan",
+    "GreaterThanOrEqual",
+    "LessThan",
+    "LessThanOrEqual",
+    "List",
+    "Mod",
+    "Mul",
+    "Not",
+    "NotEqual",
+    "Or",
+    "Pow",
+    "ResourceCleanupTask",
+    "ResourceInitTask",
+    "ResourceManager",
+    "ResourceSetupTask",
+    "Set",
+    "Sub",
+    "Tuple",
+    "resource_manager",
+]
