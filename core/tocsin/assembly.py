@@ -33,6 +33,7 @@ from tocsin.plugins.calls import Hooks
 from tocsin.plugins.catalog import Catalog, installed
 from tocsin.routing.compose import Template
 from tocsin.routing.templates import check_template
+from tocsin.runs import stopping
 from tocsin.store.protocol import Store
 from tocsin.store.records import StoreError
 from tocsin.store.sqlite import SqliteStore
@@ -208,10 +209,14 @@ def hub_for_runs(clock: Clock, *, beside: Path | None = None) -> Iterator[tuple[
         return
     assembly = assemble(source, clock)
     assembly.start()
+    within: timedelta | None = None
     try:
         yield assembly.hub, assembly
+    except BaseException as error:
+        within = timedelta(0) if stopping.is_at_once(error) else None
+        raise
     finally:
-        assembly.finish()
+        assembly.finish(within)
 
 
 def run_flow(flow: Flow, parameters: Mapping[str, Any] | None = None, **options: Any) -> State:

@@ -22,6 +22,7 @@ from tocsin.cli.values import parameters
 from tocsin.clock import Clock, SystemClock
 from tocsin.flows.flow import Flow
 from tocsin.hub.hub import Counters, Hub
+from tocsin.runs import stopping
 from tocsin.store.records import DeliveryRecord, StoreError
 from tocsin_hooks.states import State
 
@@ -36,7 +37,12 @@ Examples:
 @click.command(epilog=_EXAMPLES)
 @click.argument("target", metavar="FILE[:FLOW]")
 @click.option(
-    "-p", "--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter: JSON, or text; may be given again."
+    "-p",
+    "--param",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A parameter: JSON, or text; may be given again.",
 )
 @click.option("-q", "--quiet", is_flag=True, help="Show no progress, only the summary.")
 @json_option
@@ -45,7 +51,8 @@ def command(ctx: click.Context, target: str, params: tuple[str, ...], quiet: boo
     """Run the flow in FILE, deliver its messages, and sum both up.
 
     FLOW is the flow's name, or that of its variable; it may be left out where the file holds one flow. Exits with 0
-    when the flow succeeded, with 1 when it did not, and with 2 when the file, the config or the parameters are wrong.
+    when the flow succeeded, with 1 when it did not, and with 2 when the file, the config or the parameters are wrong;
+    with 130 when Ctrl-C stopped it, and with 143 when SIGTERM did.
     """
     given = parameters(params)
     with redirect_stdout(sys.stderr) if as_json else nullcontext():  # what the flow prints is no part of the document
@@ -53,7 +60,7 @@ def command(ctx: click.Context, target: str, params: tuple[str, ...], quiet: boo
         check_given(flow, given)
         summary = run(flow, given, progress=not (quiet or as_json), beside=split(target)[0].absolute().parent)
     print_json(as_data(summary)) if as_json else show(summary)
-    ctx.exit(0 if summary.succeeded else 1)
+    ctx.exit(summary.exit_code)
 
 
 def run(
@@ -68,7 +75,7 @@ def run(
     record = RunRecord(flow, clock, print_line if progress and not terminal else None)
     run_id, started = clock.new_id(), clock.monotonic()
     with hub_for_runs(clock, beside=beside) as (hub, assembly), _shown(record, live_table=terminal):
-        state = runs.run_flow(
+        state, code = _run_flow(
             flow, given, publisher=hub, clock=clock, on_change=record.change, context={"flow_run_id": run_id}
         )
     record.finish(state.result if isinstance(state.result, Mapping) else {})
@@ -82,7 +89,20 @@ def run(
         succeeded=state.is_successful(),
         deliveries=by_channel(_deliveries(assembly, run_id)),
         counters=_counters(hub),
+        exit_code=code,
     )
+
+
+def _run_flow(flow: Flow, given: Mapping[str, Any], **options: Any) -> tuple[State, int]:
+    """The final state, and the code with which to exit; of a run that was stopped, too, unless somebody is in a hurry."""
+    try:
+        state = runs.run_flow(flow, given, **options)
+    except stopping.STOPS as error:
+        left, code = stopping.state_left_by(error), stopping.exit_code(error)
+        if left is None or stopping.is_at_once(error):
+            raise SystemExit(code) from error
+        return left, code
+    return state, 0 if state.is_successful() else 1
 
 
 @contextmanager

@@ -39,6 +39,8 @@ class Summary:
     succeeded: bool
     deliveries: dict[str, Counter[str]] = field(default_factory=dict)
     counters: Counters = field(default_factory=Counters)
+    exit_code: int = 0
+    """With which code the command ends."""
 
 
 def by_channel(deliveries: Iterable[DeliveryRecord]) -> dict[str, Counter[str]]:

@@ -236,7 +236,8 @@ class Structure:
         return {
             task
             for task, edges in self._downstream.items()
-            if not task.cleans_up and all(edge.downstream_task.cleans_up for edge in edges)
+            if not task.cleans_up
+            and (not edges or (edges[0].downstream_task.cleans_up and all(e.downstream_task.cleans_up for e in edges)))
         }
 
     def set_reference_tasks(self, tasks: Iterable[Task] | None) -> None:

@@ -31,6 +31,7 @@ class TaskAttempts:
         task_contexts: Mapping[Task, Mapping[str, Any]],
     ) -> None:
         self.executor = executor
+        self._call = executor.call
         self.values = values
         """The context of the flow run."""
         self._runner_class = runner_class
@@ -46,7 +47,7 @@ class TaskAttempts:
         """Have an attempt made at a task."""
         given = self._context(task) if self._task_contexts else self.values
         fixed = self._constants.get(task, _NOTHING)
-        self.executor.call(
+        self._call(
             task, run_task, self._runner_class, task, self._slugs[task], fixed, state, upstream, given, self._shared
         )
 

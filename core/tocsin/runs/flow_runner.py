@@ -166,7 +166,7 @@ class FlowRunner(Settler):
         return self._ended_as(state, progress)
 
     def _checked(self, tasks: Iterable[Task] | None) -> Collection[Task]:
-        wanted = tasks if isinstance(tasks, list) else list(tasks or ())
+        wanted = tasks if isinstance(tasks, list | tuple) else list(tasks or ())
         if wanted is not self._wanted:
             strange = ", ".join(sorted(f"'{task.name}'" for task in wanted if task not in self.flow.slugs))
             if strange:

@@ -14,7 +14,7 @@ from tocsin.flows.gathering import Constant
 from tocsin.flows.task import Task
 from tocsin.flows.triggers import Upstream
 from tocsin.runs import stopping
-from tocsin.runs.executors import Executor, Outcome
+from tocsin.runs.executors import Executor, LocalExecutor, Outcome
 from tocsin.runs.mapping import Child, Inputs, MapRun, NotMappable, ended, flattened
 from tocsin_hooks.states import Cached, Finished, Mapped, Pending, Scheduled, State, Success
 
@@ -154,8 +154,8 @@ class Progress:
         self._ready.extend(self._again)
         self._again.clear()
         ready, executor = self._ready, attempts.executor
-        slots = executor.slots
-        under_way = 0
+        slots, under_way = executor.slots, 0
+        here = isinstance(executor, LocalExecutor)  # which does not wait: it makes the call
         while True:
             if self._later:
                 self._wake()
@@ -164,7 +164,7 @@ class Progress:
                     under_way += 1
             if not under_way:
                 return
-            for unit, state, error in self._completed(executor):
+            for unit, state, error in executor.completed(None) if here else self._completed(executor):
                 under_way -= 1
                 if error is not None:
                     state = self._lost(unit, error, attempts)
@@ -186,20 +186,21 @@ class Progress:
             due.append(heapq.heappop(self._later)[2])
         self._ready.extendleft(reversed(due))
 
-    def _start(self, unit: Unit | MapRun, attempts: Attempts) -> bool:
+    def _start(self, unit: Any, attempts: Attempts) -> bool:
         """Start an attempt; False when there was none to be started."""
-        if type(unit) is MapRun:
-            return self._start_next(unit, attempts)
-        if type(unit) is Child:
-            self._start_child(unit, attempts)
-            return True
+        if self._special:
+            if type(unit) is MapRun:
+                return self._start_next(unit, attempts)
+            if type(unit) is Child:
+                self._start_child(unit, attempts)
+                return True
         states = self.states
-        upstream = {edge: states[edge.upstream_task] for edge in self.flow.inputs_of(unit)}  # type: ignore[arg-type]
+        upstream = {edge: states[edge.upstream_task] for edge in self.flow.inputs_of(unit)}
         if self._special and unit in self._special:
-            if self._expand(unit, upstream, attempts):  # type: ignore[arg-type]
+            if self._expand(unit, upstream, attempts):
                 return False
             upstream = {edge: flattened(state) if edge.flattened else state for edge, state in upstream.items()}
-        attempts.submit(unit, states.get(unit), upstream)  # type: ignore[arg-type]  # a Task, as are the two above
+        attempts.submit(unit, states.get(unit), upstream)
         return True
 
     def _ended(self, task: Task, state: State) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 from tocsin.clock import SystemClock
 from tocsin.errors import FlowError
 from tocsin.flows.handlers import Notify
+from tocsin.flows.logs import show_logs
 from tocsin.flows.task import Task
 from tocsin.runs.publishing import OnChange, Publisher
 from tocsin.runs.sending import can_be_sent, dumps, loads, sendable
@@ -188,6 +189,7 @@ def perform(call: bytes) -> bytes:
     except Exception as error:  # a module that is there and not here, say
         text = f"the worker that was to run the task cannot read it: {type(error).__name__}: {error}"
         return dumps(Reply(None, FlowError(text)))
+    show_logs()
     try:
         reply = Reply(fn(*args), None, relay.told)
     except BaseException as error:  # the process that waits raises what must be raised

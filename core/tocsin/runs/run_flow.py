@@ -6,7 +6,7 @@ import builtins
 import logging
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -214,9 +214,11 @@ class _Run:
         return resumed
 
 
-def _complete(state: State, tasks: Iterable[Task], runner: Any) -> State:
+def _complete(state: State, tasks: Collection[Task], runner: Any) -> State:
     """The state, with a state for each task in its result."""
     found = state.result
+    if isinstance(found, dict) and len(found) == len(tasks):
+        return state
     if not isinstance(found, Mapping):
         progress = runner.progress if isinstance(runner, FlowRunner) else None
         if progress is None and isinstance(found, BaseException):

@@ -65,10 +65,11 @@ class TaskSteps(Settler):
     @call_state_handlers
     def check_task_reached_start_time(self, state: State) -> State:
         """End the run if its time has not come; what is paused may go on when it is resumed, too."""
-        if isinstance(state, Scheduled) and not transitions.is_due(state.start_time, self.clock.now()):
-            if not (isinstance(state, Paused) and run_context.get().get("resume")):
-                raise ENDRUN(state)
-        return state
+        if not isinstance(state, Scheduled) or transitions.is_due(state.start_time, self.clock.now()):
+            return state
+        if isinstance(state, Paused) and run_context.get().get("resume"):
+            return state
+        raise ENDRUN(state)
 
     @call_state_handlers
     def check_upstream_finished(self, state: State, upstream_states: Upstream) -> State:

@@ -156,6 +156,18 @@ def reason(error: BaseException) -> str:
     return f"stopped by {known}"
 
 
+def exit_code(error: BaseException) -> int:
+    """With which code a program ends that was stopped: never 0, since its work is not done.
+
+    >>> exit_code(KeyboardInterrupt()), exit_code(SystemExit(143)), exit_code(SystemExit(0)), exit_code(SystemExit("x"))
+    (130, 143, 1, 1)
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return 128 + signal.SIGINT
+    code = getattr(error, "code", None)
+    return code if isinstance(code, int) and code else 1
+
+
 def leave_state(error: BaseException, state: State) -> None:
     """Note on what stops a run in which state it left."""
     error.__dict__["tocsin_state"] = state

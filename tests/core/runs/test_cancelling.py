@@ -312,6 +312,33 @@ def script(tmp_path: Path) -> Iterator[Any]:
         each.process.communicate()
 
 
+CONFIG = """
+[store]
+path = "tocsin.db"
+[channels.box]
+type = "inbox"
+[[routes]]
+when = "state=Cancelled"
+send = ["box"]
+"""
+
+FLOW = """
+import sys, time
+from tocsin import Flow, task
+
+@task
+def work():
+    print("started", file=sys.stderr, flush=True)
+    time.sleep(30)
+
+@task
+def after():
+    pass
+
+with Flow("etl") as flow:
+    after(upstream_tasks=[work()])
+"""
+
 ENDED = [["work", "Cancelled"], ["after", "Cancelled"], ["etl", "Cancelled"], ["cleaned up"]]
 
 
@@ -343,6 +370,29 @@ def test_a_second_signal_ends_at_once(script: Any) -> None:
     run.stop(signal.SIGINT)
     assert run.rest() == [["cleaned up"]]
     assert run.process.returncode == -signal.SIGINT
+
+
+def test_the_command_line_delivers_sums_up_and_exits_with_the_code_of_the_signal(tmp_path: Path) -> None:
+    (tmp_path / "tocsin.toml").write_text(CONFIG)
+    (tmp_path / "etl.py").write_text(FLOW)
+    run = subprocess.Popen(
+        [sys.executable, "-m", "tocsin.cli", "run", "etl.py", "--json"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert run.stderr is not None
+    try:
+        assert run.stderr.readline() == "started\n"
+        run.send_signal(signal.SIGTERM)
+        out, _ = run.communicate(timeout=20)
+    finally:
+        run.kill()
+    summary = json.loads(out)
+    assert run.returncode == 143
+    assert (summary["state"], summary["message"]) == ("Cancelled", "flow run stopped by SIGTERM")
+    assert summary["deliveries"]["box"]["delivered"] == 3
 
 
 def test_the_same_signal_from_two_senders_counts_once(script: Any) -> None:

@@ -85,7 +85,9 @@ def test_the_schedule_can_be_left_aside(flow: Flow, ran: list[Any], clock: Manua
 
 
 def test_parameters_of_a_clock_hold_for_its_run_only(flow: Flow, ran: list[Any], clock: ManualClock) -> None:
-    flow.schedule = Seldom((NOON.add(minutes=1), {"x": 5}), (NOON.add(minutes=2), None), (NOON.add(minutes=3), {"x": 7}))
+    flow.schedule = Seldom(
+        (NOON.add(minutes=1), {"x": 5}), (NOON.add(minutes=2), None), (NOON.add(minutes=3), {"x": 7})
+    )
     run_flow(flow, {"x": 1}, clock=clock)
     assert [x for *_, x in ran] == [5, 1, 7]
 
