@@ -14,16 +14,6 @@ from typing import TYPE_CHECKING, Any
 import tocsin
 from tocsin import runs
 from tocsin.clock import Clock, SystemClock
-from tocsin.settings import (
-    ChannelSettings,
-    Config,
-    PluginSettings,
-    Problem,
-    check as check_config,
-    load,
-    plugin_settings,
-)
-from tocsin.settings.source import Source, find
 from tocsin.delivery.backoff import Backoff
 from tocsin.delivery.local import LocalChannels
 from tocsin.delivery.sender import Destination, Sender
@@ -34,6 +24,16 @@ from tocsin.plugins.catalog import Catalog, installed
 from tocsin.routing.compose import Template
 from tocsin.routing.templates import check_template
 from tocsin.runs import stopping
+from tocsin.settings import (
+    ChannelSettings,
+    Config,
+    PluginSettings,
+    Problem,
+    check as check_config,
+    load,
+    plugin_settings,
+)
+from tocsin.settings.source import Source, find
 from tocsin.store.protocol import Store
 from tocsin.store.records import StoreError
 from tocsin.store.sqlite import SqliteStore

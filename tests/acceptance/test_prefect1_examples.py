@@ -31,7 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def example(name: str) -> SimpleNamespace:
-    return SimpleNamespace(**runpy.run_path(str(EXAMPLES / f"prefect1_{name}.py")))
+    return SimpleNamespace(**runpy.run_path(str(EXAMPLES / f"prefect1/{name}.py")))
 
 
 # -------------------------------------------------------------------- ETL

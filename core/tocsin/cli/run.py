@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from tocsin import runs
-from tocsin.assembly import Assembly, hub_for_runs
+from tocsin.assembly import Assembly, hub_for_runs, locate
 from tocsin.cli.diagnostics import report
 from tocsin.cli.flowfile import check_given, load_flow, split
 from tocsin.cli.output import console, json_option, print_json
@@ -22,6 +22,7 @@ from tocsin.cli.values import parameters
 from tocsin.clock import Clock, SystemClock
 from tocsin.flows.flow import Flow
 from tocsin.hub.hub import Counters, Hub
+from tocsin.options import config
 from tocsin.runs import stopping
 from tocsin.store.records import DeliveryRecord, StoreError
 from tocsin_hooks.states import State
@@ -56,9 +57,12 @@ def command(ctx: click.Context, target: str, params: tuple[str, ...], quiet: boo
     """
     given = parameters(params)
     with redirect_stdout(sys.stderr) if as_json else nullcontext():  # what the flow prints is no part of the document
+        beside = split(target)[0].absolute().parent
+        if (source := locate(beside=beside)) is not None:
+            config.reload(source.path)  # the runner's options may stand in the same file
         flow = load_flow(target)
         check_given(flow, given)
-        summary = run(flow, given, progress=not (quiet or as_json), beside=split(target)[0].absolute().parent)
+        summary = run(flow, given, progress=not (quiet or as_json), beside=beside)
     print_json(as_data(summary)) if as_json else show(summary)
     ctx.exit(summary.exit_code)
 
@@ -94,7 +98,7 @@ def run(
 
 
 def _run_flow(flow: Flow, given: Mapping[str, Any], **options: Any) -> tuple[State, int]:
-    """The final state, and the code with which to exit; of a run that was stopped, too, unless somebody is in a hurry."""
+    """The final state, and the code with which to exit; that of a run that was stopped, too, unless it was twice."""
     try:
         state = runs.run_flow(flow, given, **options)
     except stopping.STOPS as error:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tocsin.settings import Config, RouteSettings
 from tocsin.routing.router import Route, Router
+from tocsin.settings import Config, RouteSettings
 
 
 def router_of(config: Config) -> Router:

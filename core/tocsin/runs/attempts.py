@@ -9,11 +9,11 @@ from tocsin.flows.flow import Flow
 from tocsin.flows.task import Task
 from tocsin.flows.triggers import Upstream
 from tocsin.runs import transitions
-from tocsin.runs.executors import AttemptLost, Executor
+from tocsin.runs.executors import Executor
 from tocsin.runs.mapping import Child
 from tocsin.runs.settling import Surroundings
 from tocsin.runs.task_runner import TaskRunner, run_task
-from tocsin_hooks.states import Retrying, State
+from tocsin_hooks.states import State
 
 _NOTHING: Mapping[str, Any] = {}
 

@@ -184,18 +184,21 @@ class ThreadExecutor(Executor):
     def cancel(self) -> Sequence[Outcome]:
         """Stop the calls under way, as far as they can be stopped in time; hand back those that have ended."""
         _drain(self._calls)
-        stop = type("TaskStopped", (stopping.TaskStopped,), {})  # of its own, to be silenced by itself
+
+        class TaskStopped(stopping.TaskStopped):
+            """Of this run, to be silenced by itself."""
+
         struck: set[int] = set()
         deadline = time.monotonic() + self.stop_within
         while self._busy and time.monotonic() < deadline:
             frames = sys._current_frames()  # where they are: not in the midst of a state handler
             for thread in self._busy - struck:
                 if stopping.may_strike(frames.get(thread)):
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(stop))
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(TaskStopped))
                     struck.add(thread)
             with self._change:
                 self._change.wait(_GLANCE)
-        stop.silent = True
+        TaskStopped.silent = True
         with self._change:
             return list(self._done)
 

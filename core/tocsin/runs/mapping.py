@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tocsin.flows.triggers import Upstream
 from tocsin_hooks.states import Cached, Failed, Finished, Mapped, Pending, State, Success
@@ -12,6 +12,8 @@ from tocsin_hooks.states import Cached, Failed, Finished, Mapped, Pending, State
 if TYPE_CHECKING:
     from tocsin.flows.edge import Edge
     from tocsin.flows.task import Task
+
+StateT = TypeVar("StateT", bound=State)
 
 _BUSY, _DONE, _CAP = 255, 254, 253  # in MapRun._waiting: started; ended; the most that a child can wait for
 
@@ -92,7 +94,7 @@ def flat_children(children: Sequence[State]) -> list[State]:
     return found
 
 
-def with_result(state: State, value: Any) -> Any:
+def with_result(state: StateT, value: Any) -> StateT:
     """A copy of a state that carries another result."""
     new = copy.copy(state)
     new.result = value

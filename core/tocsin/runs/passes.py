@@ -164,10 +164,9 @@ class Progress:
                     under_way += 1
             if not under_way:
                 return
-            for unit, state, error in executor.completed(None) if here else self._completed(executor):
+            for unit, value, error in executor.completed(None) if here else self._completed(executor):
                 under_way -= 1
-                if error is not None:
-                    state = self._lost(unit, error, attempts)
+                state = value if error is None else self._lost(unit, error, attempts)
                 if type(unit) is Child:
                     self._child_ended(unit, state)
                 else:

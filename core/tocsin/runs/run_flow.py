@@ -21,6 +21,7 @@ from tocsin.flows.task import Task
 from tocsin.runs import stopping
 from tocsin.runs.executors import Executor
 from tocsin.runs.flow_runner import FlowRunner
+from tocsin.runs.mapping import Child
 from tocsin.runs.passes import Progress
 from tocsin.runs.publishing import OnChange, Publisher
 from tocsin.runs.task_runner import TaskRunner
@@ -83,7 +84,7 @@ def run_flow(
     schedule = getattr(flow, "schedule", None)
     if run_on_schedule is None:
         run_on_schedule = bool(current.config.flows.run_on_schedule)
-    first = {"state": state, "states": task_states, "task_contexts": task_contexts}
+    first: dict[str, Any] = {"state": state, "states": task_states, "task_contexts": task_contexts}
     if schedule is None or not run_on_schedule:
         check_names(flow.name, flow.parameters(), given)
         return run.once(given, values, clock.now(), **first)
@@ -153,7 +154,7 @@ class _Run:
         runner: Any,
         state: State,
         known: Mapping[Task, State] | None,
-        tasks: list[Task],
+        tasks: Collection[Task],
         parameters: Mapping[str, Any],
         context: Mapping[str, Any],
     ) -> State:
@@ -208,8 +209,9 @@ class _Run:
             except (EOFError, OSError):  # nobody there
                 break
             before = progress.state_of(unit)
-            progress.resume(unit, Resume("resumed", context=before and before.context))
-            self.task_contexts.setdefault(getattr(unit, "task", unit), {})["resume"] = True
+            progress.resume(unit, Resume("resumed", context=before.context if before else None))
+            task = unit.task if isinstance(unit, Child) else unit
+            self.task_contexts.setdefault(task, {})["resume"] = True
             resumed = True
         return resumed
 

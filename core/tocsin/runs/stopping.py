@@ -34,13 +34,13 @@ def interruptible(function: Function) -> Function:
 
     It asks `watch.pending` first, for a signal that came just before it.
     """
-    _open.add(function.__code__)  # type: ignore[attr-defined]  # a function
+    _open.add(function.__code__)
     return function
 
 
 def shielded(function: Function) -> Function:
     """Mark a function that is not struck, but for what it calls down from an `interruptible` one."""
-    _shut.add(function.__code__)  # type: ignore[attr-defined]  # a function
+    _shut.add(function.__code__)
     return function
 
 

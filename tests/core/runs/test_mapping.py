@@ -92,7 +92,7 @@ def mapped(flow: Flow, up: Task, down: Task, key: str = "x", **options: Any) -> 
     return down
 
 
-def kinds(state: State) -> list[str]:
+def kinds(state: Any) -> list[str]:
     return [type(each).__name__ for each in state.map_states]
 
 
@@ -450,7 +450,7 @@ def test_a_retry_of_one_child_holds_up_neither_the_others_nor_their_successors(c
 
 def test_a_task_runner_of_its_own_says_whether_a_task_can_be_mapped() -> None:
     edge = Edge(Numbers([1]), add_one, "x", mapped=True)
-    state = TaskRunner(add_one).run(upstream_states={edge: Success(result=[1, 2])}, is_mapped_parent=True)
+    state: Any = TaskRunner(add_one).run(upstream_states={edge: Success(result=[1, 2])}, is_mapped_parent=True)
     assert (type(state), state.n_map_states) == (Mapped, 2)
 
 

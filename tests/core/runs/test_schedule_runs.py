@@ -242,6 +242,10 @@ def test_a_paused_task_can_be_resumed_by_a_later_run() -> None:
 def test_a_paused_child_is_asked_about_by_its_name() -> None:
     asked: list[str] = []
 
+    def ask(question: str) -> str:
+        asked.append(question)
+        return "y"
+
     class Two(Task):
         def run(self) -> list[int]:
             return [0, 1]
@@ -254,7 +258,7 @@ def test_a_paused_child_is_asked_about_by_its_name() -> None:
 
     flow = Flow("map")
     flow.add_edge(Two(), each, "x", mapped=True)
-    state = run_flow(flow, ask=lambda question: asked.append(question) or "y")
+    state = run_flow(flow, ask=ask)
     assert asked == ["'each[1]' is paused; enter 'y' to resume it: "]
     assert state.result[each].result == [0, 1]
 

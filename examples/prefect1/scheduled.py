@@ -1,6 +1,6 @@
 """A scheduled flow as Prefect 1 users write it, with only its imports changed: clocks, results, a target, a cache.
 
-python examples/prefect1_scheduled.py    # once, now; flow.run() alone waits for the next weekday morning
+python examples/prefect1/scheduled.py    # once, now; flow.run() alone waits for the next weekday morning
 """
 
 from datetime import timedelta

@@ -1,6 +1,6 @@
 """An ETL flow as Prefect 1 users write it, with only its imports changed: retries, mapping, a reduce.
 
-python examples/prefect1_etl.py
+python examples/prefect1/etl.py
 """
 
 from datetime import timedelta

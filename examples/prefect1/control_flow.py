@@ -1,6 +1,6 @@
 """Control flow as Prefect 1 users write it, with only its imports changed: case, merge, a resource manager.
 
-python examples/prefect1_control_flow.py
+python examples/prefect1/control_flow.py
 """
 
 import shutil
