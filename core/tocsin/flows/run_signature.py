@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from tocsin.errors import ArgumentError, FlowError
 
@@ -14,9 +14,21 @@ RESERVED = frozenset({"upstream_tasks", "downstream_tasks", "mapped", "task_args
 """Argument names that calling a task gives a meaning of its own."""
 
 
-@lru_cache(maxsize=1024)
-def method_signature(run: Callable[..., Any]) -> inspect.Signature:
-    """The signature of a method without its `self`."""
+_signatures: WeakKeyDictionary[type, inspect.Signature] = WeakKeyDictionary()
+
+
+def class_signature(kind: type) -> inspect.Signature:
+    """The signature of a class's `run` as its objects see it: a method without its `self`."""
+    found = _signatures.get(kind)
+    if found is None:
+        found = _signatures[kind] = _class_signature(kind)
+    return found
+
+
+def _class_signature(kind: type) -> inspect.Signature:
+    run: Any = inspect.getattr_static(kind, "run")
+    if isinstance(run, staticmethod | classmethod):
+        return inspect.signature(getattr(kind, "run"))  # noqa: B009  (types do not have it, as far as mypy knows)
     signature = inspect.signature(run)
     return signature.replace(parameters=list(signature.parameters.values())[1:])
 

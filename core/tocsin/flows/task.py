@@ -88,7 +88,7 @@ class Task(Expressions):
         self.task_run_name = task_run_name
         own = "run" in self.__dict__  # a function task brings its own
         self.signature: inspect.Signature = (
-            inspect.signature(self.run) if own else run_signature.method_signature(type(self).run)
+            inspect.signature(self.run) if own else run_signature.class_signature(type(self))
         )
         run_signature.check_signature(self.name, self.signature)
         self.nout = run_signature.result_count(self.outputs()) if nout is None else nout
@@ -97,8 +97,8 @@ class Task(Expressions):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuse a `run` whose arguments could not be given by name, where it is written."""
         super().__init_subclass__(**kwargs)
-        if inspect.isfunction(run := cls.__dict__.get("run")):
-            run_signature.check_signature(cls.__name__, run_signature.method_signature(run))
+        if callable(cls.__dict__.get("run")):
+            run_signature.check_signature(cls.__name__, run_signature.class_signature(cls))
 
     if TYPE_CHECKING:  # a task's own run has the arguments it likes
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from tocsin.clock import Clock, SystemClock
 from tocsin.errors import ParameterError
@@ -22,6 +22,15 @@ from tocsin.runs.settling import Settler, Surroundings, call_state_handlers, log
 from tocsin.runs.surroundings import flow_context
 from tocsin.runs.task_runner import TaskRunner
 from tocsin_hooks.states import Cancelled, Mapped, Pending, Running, Scheduled, State, run_context
+
+
+class Beginning(NamedTuple):
+    """From what a run of a flow starts."""
+
+    state: State
+    task_states: Mapping[Task, State]
+    context: Mapping[str, Any]
+    task_contexts: Mapping[Task, Mapping[str, Any]]
 
 
 class FlowRunner(Settler):
@@ -76,15 +85,15 @@ class FlowRunner(Settler):
         does the flow, and then what stopped it is raised again.
         """
         show_logs()
-        state = transitions.initial(state)
-        values = flow_context(self.flow, parameters or {}, context or {}, self.clock)
-        token = run_context.set({**values, "attempt": self})
+        known: Mapping[Task, State] = {} if task_states is None else task_states
+        start = self.initialize_run(state, known, context or {}, task_contexts or {}, parameters or {})
+        token = run_context.set({**start.context, "attempt": self})
         try:
             with stopping.watch():
                 return self._through_steps(
-                    state,
-                    task_states=task_states,
-                    task_contexts=task_contexts,
+                    start.state,
+                    task_states=start.task_states,
+                    task_contexts=start.task_contexts,
                     return_tasks=return_tasks,
                     task_runner_state_handlers=task_runner_state_handlers,
                     executor=executor,
@@ -109,6 +118,18 @@ class FlowRunner(Settler):
         except stopping.STOPS as error:
             self._cancel(state, error)
             raise
+
+    def initialize_run(
+        self,
+        state: State | None,
+        task_states: Mapping[Task, State],
+        context: Mapping[str, Any],
+        task_contexts: Mapping[Task, Mapping[str, Any]],
+        parameters: Mapping[str, Any],
+    ) -> Beginning:
+        """From what the run starts: the state unwrapped, the context completed."""
+        values = flow_context(self.flow, parameters, context, self.clock)
+        return Beginning(transitions.initial(state), task_states, values, task_contexts)
 
     # ---------------------------------------------------------------- steps
 

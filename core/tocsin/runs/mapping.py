@@ -37,17 +37,17 @@ def ready_to_map(upstream: Upstream) -> State:
     >>> ready_to_map({edge: Success(result=[1, 2, 3])}).n_map_states
     3
     >>> ready_to_map({edge: Success(result=5)})
-    <Failed: "'load' cannot be mapped over the result of 'rows': an 'int' has no items">
+    <Failed: "'load' cannot be mapped over the result of 'rows': it is of type 'int', which has no items">
     """
     if not upstream:
-        return Mapped("ready to be mapped")
+        return Mapped("split into children")
     if not any(edge.mapped and isinstance(state, Success) for edge, state in upstream.items()):
         return Failed("no upstream task succeeded that could be mapped over")
     try:
         width = min(len(found) for found in Inputs(upstream).mapped.values())
     except NotMappable as error:
         return Failed(str(error))
-    return Mapped("ready to be mapped", n_map_states=width)
+    return Mapped("split into children", n_map_states=width)
 
 
 def ended(state: State | None) -> bool:
@@ -157,7 +157,7 @@ def _item_state(state: State, item: Any) -> State:
 def _listed(edge: Edge, value: Any, bound: int | None) -> list[Any]:
     """The items of something with `[0]`, `[1]` and so on, at most `bound`."""
     if not hasattr(value, "__getitem__"):
-        raise NotMappable(_refusal(edge, f"a '{type(value).__name__}' has no items"))
+        raise NotMappable(_refusal(edge, f"it is of type '{type(value).__name__}', which has no items"))
     found: list[Any] = []
     try:
         while bound is None or len(found) < bound:

@@ -121,6 +121,16 @@ def test_arguments_cannot_have_the_names_that_calling_a_task_uses(name: str) -> 
         task(eval(f"lambda {name}: None"))
 
 
+def test_run_may_be_a_static_method() -> None:
+    class Double(Task):
+        @staticmethod
+        def run(x: int) -> int:
+            return 2 * x
+
+    assert Double().inputs() == {"x": {"type": int, "required": True}}
+    assert Double().run(4) == 8
+
+
 def test_arguments_and_result_are_described() -> None:
     @task
     def load(rows: list[int], limit: int = 3, *, day, **more: str) -> float:  # type: ignore[no-untyped-def]

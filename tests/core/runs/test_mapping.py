@@ -79,7 +79,7 @@ class Picky(Task):
         self.bad, self.skip = bad, skip
         super().__init__(name, **options)
 
-    def run(self, x: Any) -> Any:  # type: ignore[override]
+    def run(self, x: Any) -> Any:
         if x in self.bad:
             raise ValueError(f"bad {x}")
         if x in self.skip:
@@ -366,7 +366,7 @@ def test_a_mapped_task_may_wait_for_two_mapped_tasks_and_a_plain_one(executor: E
 class FailsFirst(Task):
     """Fails in its first attempt, for one item."""
 
-    def run(self, x: int) -> tuple[int, int]:  # type: ignore[override]
+    def run(self, x: int) -> tuple[int, int]:
         if x == 2 and context.task_run_count == 1:
             raise OSError("not yet")
         return x, context.task_run_count
