@@ -75,12 +75,11 @@ class Progress:
     def _take_up(self, task: Task) -> None:
         states = self.states
         count = 0
-        for edge in self.flow.inputs_of(task):
-            before = edge.upstream_task
+        for before, _, _, mapped, flat in self.flow.inputs_of(task):
             known = states.get(before)
             if known is None or not self._has_ended(before, known):
                 count += 1
-            if edge.mapped or edge.flattened:
+            if mapped or flat:
                 self._special.add(task)
         state = states.get(task)
         if state is None and type(task) is Constant:
