@@ -59,6 +59,8 @@ class Pair:
     floor: str
     sides: Callable[[], contextlib.AbstractContextManager[tuple[Work, Work]]]
     units: int = 1
+    floor_units: int | None = None
+    """How many units the other side does, where that is not as many."""
     reciprocal: bool = False
     """Whether the goal is put as speed (floor time / our time) rather than as cost."""
     slow: bool = False
@@ -117,6 +119,38 @@ def runner_pair(shape: Callable[[int], list[tuple[int, int]]], n: int, *, subscr
                 function()
 
         yield lambda: runs.run_flow(flow, publisher=hub), floor
+
+    return sides
+
+
+def flat_pair(shape: Callable[[int], list[tuple[int, int]]]) -> Any:
+    @contextlib.contextmanager
+    def sides() -> Iterator[tuple[Work, Work]]:
+        large, small = flow_of(100_000, shape(100_000)), flow_of(1000, shape(1000))
+        yield lambda: runs.run_flow(large), lambda: [runs.run_flow(small) for _ in range(10)]
+
+    return sides
+
+
+@task
+def same(item: int) -> int:
+    """Give it back."""
+    return item
+
+
+def map_pair(n: int) -> Any:
+    @contextlib.contextmanager
+    def sides() -> Iterator[tuple[Work, Work]]:
+        with Flow("map") as flow:
+            same.map(list(range(n)))
+        graph: dict[int, set[int]] = {i: {-1} for i in range(n)}
+
+        def floor() -> None:
+            function = same.run
+            for item in graphlib.TopologicalSorter(graph).static_order():
+                function(item)
+
+        yield lambda: runs.run_flow(flow), floor
 
     return sides
 
@@ -299,12 +333,44 @@ PAIRS: tuple[Pair, ...] = (
         for told in ("no hub", "1 subscriber")
     ),
     *(
+        Pair(
+            f"100,000 tasks in a {shape.__name__}, beside 1,000",
+            "<= 1.3",
+            "100,000",
+            "1,000",
+            flat_pair(shape),
+            units=100_000,
+            floor_units=10_000,
+            slow=True,
+        )
+        for shape in (chain, diamond)
+    ),
+    Pair("no-op child, a map of 10,000, no hub", "-", "flow.run", "graphlib loop", map_pair(10_000), units=10_000),
+    *(
         Pair(f"state change told to {n}", goal, "isolated calls", "raw pluggy", hooks_pair(n), units=1000)
         for n, goal in ((0, "<= 0.1"), (1, "-"), (5, "-"), (20, "<= 0.4"))
     ),
     Pair("routing 10,000 routes", "<= 1.25", "10,000 routes", "10 routes", routing_pair(10_000), units=20),
-    Pair("durable append, 1 producer", ">= 0.8", "outbox", "SQLite FULL, 1 row", append_pair(1, 1), 200, True),
-    Pair("durable append, 64 producers", ">= 0.25", "outbox", "SQLite FULL, 100 rows", append_pair(50, 100), 200, True),
-    Pair("end to end, 4 threads", ">= 0.75", "publish to sink", "requests.Session", delivery_sides, DELIVERIES, True),
+    Pair(
+        "durable append, 1 producer", ">= 0.8", "outbox", "SQLite FULL, 1 row", append_pair(1, 1), 200, reciprocal=True
+    ),
+    Pair(
+        "durable append, 50 producers",
+        ">= 0.25",
+        "outbox",
+        "SQLite FULL, 100 rows",
+        append_pair(50, 100),
+        200,
+        reciprocal=True,
+    ),
+    Pair(
+        "end to end, 4 threads",
+        ">= 0.75",
+        "publish to sink",
+        "requests.Session",
+        delivery_sides,
+        DELIVERIES,
+        reciprocal=True,
+    ),
     Pair("import", "<= 3", "import tocsin", "import pluggy", import_pair("tocsin", "pluggy")),
 )

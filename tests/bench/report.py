@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import statistics
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 
-from .pairs import PAIRS, Pair, Work
+from tocsin import runs
+
+from .pairs import PAIRS, Pair, Work, diamond, flow_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
 ROUNDS = 7
@@ -39,7 +43,7 @@ def main() -> None:
         print(line, flush=True)
         page += line + "\n"
     if not wanted:
-        PAGE.write_text(page + TAIL, encoding="utf-8")
+        PAGE.write_text(page + TAIL.format(memory=kept_per_task()), encoding="utf-8")
 
 
 def measured(pair: Pair) -> str:
@@ -49,10 +53,15 @@ def measured(pair: Pair) -> str:
         ours(), floor()  # once unmeasured: caches, connections
         times = [(timed(ours), timed(floor)) for _ in range(rounds)]
     ratios = [a / b for a, b in times]
-    ratio = statistics.median(a for a, _ in times) / statistics.median(b for _, b in times)
+    floor_units = pair.floor_units or pair.units
+    ratios = [ratio * floor_units / pair.units for ratio in ratios]
+    each = [
+        statistics.median(side) / count * 1e6
+        for side, count in zip(zip(*times, strict=True), (pair.units, floor_units), strict=True)
+    ]
+    ratio = each[0] / each[1]
     if pair.reciprocal:
         ratios, ratio = [1 / r for r in ratios], 1 / ratio
-    each = [statistics.median(side) / pair.units * 1e6 for side in zip(*times, strict=True)]
     met = "-" if pair.goal == "-" else "yes" if holds(ratio, pair.goal) else "no"
     return (
         f"| {pair.name} | {pair.ours}: {each[0]:,.1f} us | {pair.floor}: {each[1]:,.1f} us "
@@ -73,9 +82,35 @@ def holds(ratio: float, goal: str) -> bool:
     return ratio <= float(bound) if sign == "<=" else ratio >= float(bound)
 
 
+def kept_per_task(n: int = 10_000) -> int:
+    """Bytes that a finished run keeps per task, its flow left out."""
+    flow = flow_of(n, diamond(n))
+    runs.run_flow(flow)
+    gc.collect()
+    tracemalloc.start()
+    state = runs.run_flow(flow)
+    gc.collect()
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert state.is_successful()
+    return kept // n
+
+
 TAIL = """
-The goals are those of the design. Not measured yet: memory per finished task, a million queued deliveries, the time
-from a state change to the bytes at the sink.
+A finished run keeps {memory} bytes per task (goal: at most 1,536), the flow itself not counted.
+
+The goals are those of the design. What is not met, and why:
+
+- **A task with one subscriber**: each of its changes is told as an event, and building one costs several times what
+  the plain loop does. The goal was set where that loop takes 4.2 us a task; in microseconds a task it is met, as a
+  ratio to a faster loop it is not.
+- **A state change told to nobody**: what is left is one look-up in a dictionary.
+- **Routing 10,000 routes**: routes are tried one after another; they are not indexed yet.
+- **Durable append and delivery**: each append, claim and acknowledgement is a transaction with a sync of its own; they
+  are not put together yet.
+
+Not measured yet: a million queued deliveries, the time from a state change to the bytes at the sink, alerts in a
+flow of 10,000 tasks.
 """
 
 if __name__ == "__main__":

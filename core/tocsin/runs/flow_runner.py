@@ -54,6 +54,8 @@ class FlowRunner(Settler):
         self.task_runner_cls = task_runner_cls or TaskRunner
         self.progress: Progress | None = None
         """How far the last pass came; None before the first."""
+        self.at_once = False
+        """Whether a retry that comes due during a pass is made in it; else, as in Prefect 1, in the next pass."""
         self._attempts: TaskAttempts | None = None
         self._wanted: Collection[Task] = ()
         self._own_handlers = checked_handlers("flow runner", state_handlers)
@@ -174,7 +176,7 @@ class FlowRunner(Settler):
         self._wanted = self._checked(return_tasks)
         progress = self.progress
         if progress is None or task_states is not progress.states:
-            progress = self.progress = Progress(self.flow, task_states or {}, self.clock)
+            progress = self.progress = Progress(self.flow, task_states or {}, self.clock, at_once=self.at_once)
         executor = executor or self.flow.executor or LocalExecutor()
         handlers = checked_handlers("task runner", task_runner_state_handlers)
         self._attempts = self._attempts_with(executor, handlers, task_contexts or {})

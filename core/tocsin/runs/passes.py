@@ -48,13 +48,14 @@ class Progress:
     """How far a flow run has come: the state of each task, which may start, and which wait for a time.
 
     A task may start once all before it have ended; the end of one releases those after it, so that no task is looked
-    at twice. A task whose retry is due while others run is tried again before any that has not been tried. A child of
-    a mapped task may start once the children of the same index before it have ended, and goes first: depth before
+    at twice. When a pass begins, what is due is tried before any task that has not been tried; and `at_once`, also what
+    comes due while the pass goes on. A child of a mapped task may start once the children of the same index before it have ended, and goes first: depth before
     breadth.
     """
 
-    def __init__(self, flow: Flow, states: Mapping[Task, State], clock: Clock) -> None:
+    def __init__(self, flow: Flow, states: Mapping[Task, State], clock: Clock, *, at_once: bool = False) -> None:
         self.flow = flow
+        self.at_once = at_once
         self.states: dict[Task, State] = dict(states)
         self.left = 0
         """How many tasks have not ended; a mapped one has when its children have."""
@@ -155,8 +156,10 @@ class Progress:
         ready, executor = self._ready, attempts.executor
         slots, under_way = executor.slots, 0
         here = isinstance(executor, LocalExecutor)  # which does not wait: it makes the call
+        if self._later:
+            self._wake()
         while True:
-            if self._later:
+            if self._later and self.at_once:
                 self._wake()
             while ready and (slots is None or under_way < slots):
                 if self._start(ready.popleft(), attempts):
@@ -175,7 +178,8 @@ class Progress:
     def _completed(self, executor: Executor) -> Any:
         if stopping.watch.pending:
             stopping.watch.strike()
-        return executor.completed(self._later[0][0] - self._clock.monotonic() if self._later else None)
+        soon = self._later and self.at_once
+        return executor.completed(self._later[0][0] - self._clock.monotonic() if soon else None)
 
     def _wake(self) -> None:
         now = self._clock.monotonic()

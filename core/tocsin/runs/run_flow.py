@@ -75,6 +75,7 @@ def run_flow(
         made = runner_cls(flow=flow, **runner_options)
         if isinstance(made, FlowRunner):
             made.watched_by(publisher, clock, on_change)
+            made.at_once = True
         return made
 
     options: dict[str, Any] = {"executor": executor, "task_runner_state_handlers": task_runner_state_handlers}

@@ -435,3 +435,24 @@ def test_a_failed_state_keeps_the_exception() -> None:
     state = run_flow(Flow("etl", tasks=[fail]))
     assert type(state) is Failed
     assert isinstance(state.result[fail].result, ValueError)
+
+
+def test_a_runner_called_by_hand_makes_one_pass_and_leaves_retries_to_the_next(clock: ManualClock) -> None:
+    tries: list[int] = []
+
+    @task(max_retries=1, retry_delay=timedelta(0))
+    def flaky() -> str:
+        tries.append(1)
+        if len(tries) == 1:
+            raise OSError("busy")
+        return "ok"
+
+    with Flow("etl") as flow:
+        result = flaky()
+    runner = FlowRunner(flow, clock=clock)
+    first = runner.run(return_tasks=[result])
+    assert first.is_running()
+    assert first.result[result].is_retrying()
+    second = runner.run(first, task_states=first.result, return_tasks=[result])
+    assert second.is_successful()
+    assert second.result[result].result == "ok"
