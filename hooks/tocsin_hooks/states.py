@@ -10,6 +10,7 @@ import datetime as dt
 import pickle
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tocsin_hooks.results import NoResult, Result
@@ -240,6 +241,7 @@ def _listed(classes: list[type[State]], names_only: bool) -> list[type[State]] |
     return [cls.__name__ for cls in public] if names_only else public
 
 
+@lru_cache(maxsize=512)  # asked for every change of every task
 def family(cls: type[State]) -> tuple[str, ...]:
     """The names of a state class and its ancestors below State, nearest first.
 

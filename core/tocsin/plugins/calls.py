@@ -40,6 +40,7 @@ class Hooks:
         self._calls: dict[str, tuple[_Call, ...]] = {}
         self._chains: dict[tuple[str, tuple[str, ...]], tuple[_Observer, ...]] = {}
         self._heard: dict[tuple[str, tuple[str, ...]], bool] = {}
+        self._proposes = self._enriches = False
         self._revision = -1
         if not self._pm.has_plugin("tocsin.channel"):
             self._pm.register(_AskTheChannel(), "tocsin.channel")
@@ -50,6 +51,8 @@ class Hooks:
             self._chains.clear()
             self._heard.clear()
             self._revision = self.catalog.revision
+            self._proposes = bool(self._impls("tocsin_propose_state"))
+            self._enriches = bool(self._impls("tocsin_enrich"))
 
     def _impls(self, hook: str) -> tuple[_Call, ...]:
         """The implementations of `hook`, the one registered last first, as pluggy would call them."""
@@ -87,12 +90,16 @@ class Hooks:
     @property
     def proposes(self) -> bool:
         """Whether any plugin might replace a state."""
-        return bool(self._impls("tocsin_propose_state"))
+        if self._revision != self.catalog.revision:
+            self._fresh()
+        return self._proposes
 
     @property
     def enriches(self) -> bool:
         """Whether any plugin might add labels."""
-        return bool(self._impls("tocsin_enrich"))
+        if self._revision != self.catalog.revision:
+            self._fresh()
+        return self._enriches
 
     def _chain(self, subject: str, state_family: tuple[str, ...]) -> tuple[_Observer, ...]:
         if self._revision != self.catalog.revision:
