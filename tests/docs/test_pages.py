@@ -1,5 +1,6 @@
 """The documentation matches the code."""
 
+import importlib
 import importlib.util
 import json
 import re
@@ -58,3 +59,12 @@ def test_architecture_names_only_files_that_exist() -> None:
     for name in re.findall(r"\b((?:[a-z_]+/)+[a-z_]+\.py)\b", text):
         homes = (ROOT / "core" / "tocsin" / name, ROOT / "core" / name, ROOT / name)
         assert any(home.exists() for home in homes), name
+
+
+def test_every_module_that_a_prefect_1_user_is_sent_to_can_be_imported() -> None:
+    text = (ROOT / "docs" / "prefect1.md").read_text(encoding="utf-8")
+    table = [line for line in text.splitlines() if line.startswith("| `prefect")]
+    modules = {name for line in table for name in re.findall(r"`(tocsin(?:\.[a-z_]+)*)`", line.split("|")[2])}
+    assert len(modules) > 12
+    for name in modules:
+        importlib.import_module(name)
