@@ -74,14 +74,17 @@ class Worker:
     def drain(self, within: timedelta) -> int:
         """Wait until nothing is left that is due within a time; how many deliveries are left then.
 
-        What is due later is not waited for.
+        What is due later is not waited for; what a dead process had claimed is due now.
         """
-        deadline = self._clock.now() + within
+        deadline, released = self._clock.now() + within, False
         self.wake()
         while True:
             with self._changed:
                 seen = self._ended
             try:
+                if not released:
+                    self._store.release(is_alive, now=self._clock.now())
+                    released = True
                 left = self._store.waiting(before=deadline, owner=self._owner, now=self._clock.now())
             except StoreError as error:
                 _log.error("cannot tell what is left to deliver: %s", error)

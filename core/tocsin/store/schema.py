@@ -45,6 +45,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX deliveries_incident ON deliveries (incident, channel);
     CREATE INDEX deliveries_event ON deliveries (event);
     CREATE INDEX deliveries_leased ON deliveries (owner) WHERE status = 'leased';
+    CREATE INDEX deliveries_finished ON deliveries (finished_at) WHERE finished_at IS NOT NULL;
     CREATE INDEX deliveries_dead ON deliveries (number) WHERE status = 'dead';
 
     CREATE TABLE attempts (

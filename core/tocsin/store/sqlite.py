@@ -196,7 +196,10 @@ class SqliteStore:
             return history.inbox(db, limit)
 
     def prune(self, *, before: datetime) -> int:
-        """See `Store.prune`."""
+        """See `Store.prune`. Asked at every start: when nothing is old enough, that is all that is done."""
+        with self._connection.read() as db:
+            if not db.execute("SELECT EXISTS (SELECT 1 FROM events WHERE at < ?)", (to_micros(before),)).fetchone()[0]:
+                return 0
         with self._connection.write() as db:
             return history.prune(db, to_micros(before))
 
