@@ -48,9 +48,9 @@ class Progress:
     """How far a flow run has come: the state of each task, which may start, and which wait for a time.
 
     A task may start once all before it have ended; the end of one releases those after it, so that no task is looked
-    at twice. When a pass begins, what is due is tried before any task that has not been tried; and `at_once`, also what
-    comes due while the pass goes on. A child of a mapped task may start once the children of the same index before it have ended, and goes first: depth before
-    breadth.
+    at twice. When a pass begins, what is due is tried before any task that has not been tried; and `at_once`, also
+    what comes due while the pass goes on. A child of a mapped task may start once the children of the same index
+    before it have ended, and goes first: depth before breadth.
     """
 
     def __init__(self, flow: Flow, states: Mapping[Task, State], clock: Clock, *, at_once: bool = False) -> None:
