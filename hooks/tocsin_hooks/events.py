@@ -143,8 +143,14 @@ class Event:
         return data
 
     def to_json(self) -> str:
-        """The event as one line of JSON."""
-        return json.dumps(self.to_dict(), ensure_ascii=False, separators=(",", ":"))
+        """The event as one line of JSON, which any file or database takes."""
+        data = self.to_dict()
+        text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+        try:
+            text.encode()
+        except UnicodeEncodeError:  # half a character, as in names of files that are no UTF-8
+            text = json.dumps(data, separators=(",", ":"))
+        return text
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Event:

@@ -10,7 +10,6 @@ import datetime as dt
 import pickle
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tocsin_hooks.results import NoResult, Result
@@ -241,18 +240,23 @@ def _listed(classes: list[type[State]], names_only: bool) -> list[type[State]] |
     return [cls.__name__ for cls in public] if names_only else public
 
 
-@lru_cache(maxsize=512)  # asked for every change of every task
+_families: dict[type[State], tuple[str, ...]] = {}  # asked for every change of every task
+
+
 def family(cls: type[State]) -> tuple[str, ...]:
     """The names of a state class and its ancestors below State, nearest first.
 
     >>> family(TimedOut)
     ('TimedOut', 'Failed', 'Finished')
     """
-    return tuple(
-        parent.__name__
-        for parent in cls.__mro__
-        if issubclass(parent, State) and parent is not State and parent is not _MetaState
-    )
+    known = _families.get(cls)
+    if known is None:
+        known = _families[cls] = tuple(
+            parent.__name__
+            for parent in cls.__mro__
+            if issubclass(parent, State) and parent is not State and parent is not _MetaState
+        )
+    return known
 
 
 def _utc_now() -> pendulum.DateTime:

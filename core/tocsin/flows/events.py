@@ -20,18 +20,14 @@ if TYPE_CHECKING:
 TRACEBACK_CAP = 20_000
 """Characters kept of a traceback: its end, which names the error."""
 
+MESSAGE_CAP = 10_000
+"""Characters kept of the message of a state or an exception: its beginning."""
+
+PARAMETER_CAP = 5_000
+"""Characters that a parameter may take before it is told by its shortened `repr`."""
+
 REPR_CAP = 200
 """Characters kept of a parameter that has no JSON form."""
-
-
-_families: dict[type, tuple[str, ...]] = {}
-
-
-def _family(kind: type[State]) -> tuple[str, ...]:
-    found = _families.get(kind)
-    if found is None:
-        found = _families[kind] = family(kind)
-    return found
 
 
 class Attempt(Protocol):
@@ -71,7 +67,7 @@ def event_of(
         flow=context.get("flow_name", ""),
         run_id=run_id,
         state=kind.__name__,
-        state_family=_family(kind),
+        state_family=family(kind),
         old_state=type(old_state).__name__,
         run_name=context.get("flow_run_name", ""),
         task=subject.name if is_task else "",
@@ -80,7 +76,7 @@ def event_of(
         attempt=count,
         max_attempts=getattr(subject, "max_retries", 0) + 1,
         loop_count=loop_count,
-        message=new_state.message or "",
+        message=head(new_state.message or "", MESSAGE_CAP),
         tags=frozenset(subject.tags).union(flow_tags),
         parameters=context.get("plain_parameters", {}),
         exception=summary_of(new_state.result),
@@ -97,7 +93,14 @@ def plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     >>> plain_parameters({"day": "2024-01-01", "engine": {1}})
     {'day': '2024-01-01', 'engine': '{1}'}
     """
-    return {name: value if is_plain(value) else short_repr(value) for name, value in parameters.items()}
+    return {name: value if _fits(value) else short_repr(value) for name, value in parameters.items()}
+
+
+def _fits(value: Any) -> bool:
+    """Whether a value can stand in an event as it is: it has a JSON form, and not an endless one."""
+    if value is None or isinstance(value, bool | int | float):
+        return is_plain(value)
+    return is_plain(value) and len(repr(value)) <= PARAMETER_CAP
 
 
 def short_repr(value: Any) -> str:
@@ -122,7 +125,16 @@ def summary_of(result: Any) -> ExceptionSummary | None:
     except Exception:  # somebody else's __str__
         message = f"<{type(result).__name__}>"
     text = "".join(traceback.format_exception(result))
-    return ExceptionSummary(type(result).__name__, message, tail(text, TRACEBACK_CAP))
+    return ExceptionSummary(type(result).__name__, head(message, MESSAGE_CAP), tail(text, TRACEBACK_CAP))
+
+
+def head(text: str, cap: int) -> str:
+    """The beginning of a text, with a mark where it was cut.
+
+    >>> head("abcdefghij", 6)
+    'abc...'
+    """
+    return text if len(text) <= cap else text[: cap - 3] + "..."
 
 
 def tail(text: str, cap: int) -> str:

@@ -155,7 +155,9 @@ class Hub:
     def _route(self, outbox: Outbox, event: Event, notes: Sequence[Note]) -> Event:
         try:
             stored = self.store_event(outbox, event, notes)
-        except StoreError as error:
+        except Exception as error:
+            if not isinstance(error, StoreError):
+                _log.exception("event '%s %s' could not be routed", event.subject, event.state)
             self._spill(outbox, event, notes, error)
             return event
         if stored.deliveries:
@@ -206,7 +208,7 @@ class Hub:
 
     # ------------------------------------------------------------ when the store refuses
 
-    def _spill(self, outbox: Outbox, event: Event, notes: Sequence[Note], error: StoreError) -> None:
+    def _spill(self, outbox: Outbox, event: Event, notes: Sequence[Note], error: Exception) -> None:
         routes = self._code_routes(notes)
         channels = [channel for r in routes if r.filter is None or r.filter.matches(event) for channel in r.send or ()]
         with self._lock:
@@ -237,7 +239,14 @@ class Hub:
 
         def store(event: Event, channels: Sequence[str]) -> None:
             nonlocal count
-            stored = self.store_event(outbox, event, [_SpilledNote(channel) for channel in channels])
+            try:
+                stored = self.store_event(outbox, event, [_SpilledNote(channel) for channel in channels])
+            except StoreError:
+                raise  # it may answer later
+            except Exception:
+                self.counters.lost += 1  # it never will: kept, this event would hold up all behind it
+                _log.critical("event '%s %s' is LOST", event.subject, event.state, exc_info=True)
+                return
             count += 1
             if stored.deliveries:
                 outbox.wake()

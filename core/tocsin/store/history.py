@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from tocsin.store.records import AttemptRecord, DeliveryRecord, InboxItem, Status, from_micros, to_micros
+from tocsin.store.records import AttemptRecord, DeliveryRecord, InboxItem, Status, from_micros, storable, to_micros
 from tocsin_hooks.events import Event
 from tocsin_hooks.messages import Message
 
@@ -92,8 +92,8 @@ def add_to_inbox(db: sqlite3.Connection, message: Message, now: datetime) -> Non
             message.channel,
             message.action,
             message.severity,
-            message.title,
-            message.text,
+            storable(message.title),
+            storable(message.text),
         ),
     )
 

@@ -179,6 +179,15 @@ def delivery_id(event_id: str, channel: str) -> str:
     return str(uuid.uuid5(_DELIVERIES, f"{event_id}\n{channel}"))
 
 
+def storable(text: str) -> str:
+    r"""`text` as a database takes it: half characters, as in names of files that are no UTF-8, become `?`.
+
+    >>> storable("caf\udce9")
+    'caf?'
+    """
+    return text.encode("utf-8", "replace").decode()
+
+
 def to_micros(time: datetime) -> int:
     """Microseconds since 1970, UTC: how times are stored, so that they compare as numbers.
 

@@ -24,6 +24,7 @@ from tocsin.store.records import (
     Stored,
     delivery_id,
     from_micros,
+    storable,
     to_micros,
 )
 from tocsin_hooks.events import Event
@@ -257,7 +258,7 @@ def _leased(db: sqlite3.Connection, number: int) -> Leased:
 
 def _record(db: sqlite3.Connection, outcome: Outcome) -> bool:
     delivery, receipt = outcome.delivery, outcome.receipt
-    kept = None if receipt is None else json.dumps(receipt.to_dict(), ensure_ascii=False)
+    kept = None if receipt is None else json.dumps(receipt.to_dict())
     changed = db.execute(
         "UPDATE deliveries SET status = ?, due_at = ?, owner = '', finished_at = ?, reason = ?, detail = ?,"
         " receipt = ?, may_repeat = may_repeat OR ? WHERE number = ? AND token = ? AND status = 'leased'",
@@ -266,7 +267,7 @@ def _record(db: sqlite3.Connection, outcome: Outcome) -> bool:
             to_micros(outcome.retry_at or outcome.at),
             None if outcome.retry_at else to_micros(outcome.at),
             outcome.reason or "",
-            outcome.detail,
+            storable(outcome.detail),
             kept,
             outcome.unknown,
             delivery.number,
@@ -281,7 +282,7 @@ def _record(db: sqlite3.Connection, outcome: Outcome) -> bool:
             outcome.took // timedelta(microseconds=1),
             "lease lost" if not changed else "unknown" if outcome.unknown else outcome.status,
             outcome.reason or "",
-            outcome.detail,
+            storable(outcome.detail),
         ),
     )
     # one that sent nothing, and remembers nothing, must not take the place of one that did

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,12 +14,14 @@ from tocsin.hub.spill import Spill
 from tocsin.plugins.calls import Hooks
 from tocsin.plugins.catalog import Catalog
 from tocsin.routing.router import Route, Router
+from tocsin.store.records import Outcome
 from tocsin.store.sqlite import SqliteStore
-from tocsin_hooks.events import Event
+from tocsin_hooks.events import Event, ExceptionSummary
 from tocsin_hooks.filters import when
+from tocsin_hooks.messages import Reason
 from tocsin_hooks.specs import hookimpl
 from tocsin_hooks.states import Failed, Finished, Retrying, Running, Scheduled, Skipped, State, Success, family
-from tocsin_hooks.testing import sample_event
+from tocsin_hooks.testing import sample_event, sample_message
 
 PROBLEMS = when("is_failed or is_retrying")
 
@@ -280,3 +283,39 @@ def test_states_of_other_orchestrators_are_routed_like_our_own(pages: World) -> 
     event = sample_event(id="x", source="airflow", sequence=None)
     pages.hub.publish(event, Finished())
     assert [d.event.source for d in pages.store.deliveries()] == ["airflow"]
+
+
+def test_text_that_no_database_takes_is_stored_and_sent_all_the_same(pages: World) -> None:
+    odd = "caf\udce9 \x00 end"
+    exception = ExceptionSummary("OSError", odd, odd)
+    pages.publish(Failed, message=odd, exception=exception, parameters={"file": odd})
+    [delivery] = pages.store.deliveries()
+    assert delivery.event.exception == exception
+    [leased] = pages.store.lease(now=delivery.created_at, ttl=timedelta(minutes=1), limit=1, owner="me")
+    failed = Outcome(leased, delivery.created_at, timedelta(0), reason=Reason.SERVER, detail=odd)
+    assert pages.store.record([failed]) == [True]
+    pages.store.add_to_inbox(sample_message(title=odd, text=odd), now=delivery.created_at)
+    assert [item.title for item in pages.store.inbox()] == ["caf? \x00 end"]
+
+
+def test_an_event_that_cannot_be_routed_is_kept_aside_and_does_not_hold_up_others_for_ever(
+    pages: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Junk:
+        def matches(self, event):
+            raise ZeroDivisionError
+
+        def bind(self, named):
+            return self
+
+        def refs(self):
+            return ()
+
+    working = pages.hub.outbox
+    pages.hub.outbox = replace(working, router=Router((Route("junk", Junk(), ("ops",)),), opens=PROBLEMS))
+    assert isinstance(pages.publish(Failed), Failed)
+    assert pages.hub.counters.spilled == 1
+    pages.hub.replay_spill()
+    assert pages.hub.counters.lost == 1
+    pages.hub.outbox = working
+    assert pages.hub.replay_spill() == 0
