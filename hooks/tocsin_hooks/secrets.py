@@ -145,7 +145,12 @@ def _secret(value: Any, info: ValidationInfo, *, literal: bool) -> Secret:
     raise PydanticCustomError("secret_reference", "expected {hint}", {"hint": _REFERENCE})
 
 
-_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?:[^\s/@'\"<>]*@)?(?P<host>[^\s/?#'\"<>()]+)[^\s'\"<>)]*", re.I)
+# A scheme begins where no letter stands before it and is short: else a long run of letters is tried from each of them.
+_URL = re.compile(
+    r"(?<![a-z0-9+.-])(?P<scheme>[a-z][a-z0-9+.-]{0,30})://"
+    r"(?:[^\s/@'\"<>]*@)?(?P<host>[^\s/?#'\"<>()]+)[^\s'\"<>)]*",
+    re.IGNORECASE,
+)
 
 
 def redact(text: str) -> str:

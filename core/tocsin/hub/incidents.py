@@ -22,7 +22,8 @@ def incident_key(event: Event, labels: Sequence[str]) -> str:
     values = [_text(value_of(event, label)) for label in labels]
     if event.map_index is not None:
         values.append(f"[{event.map_index}]")
-    return "/".join(value.replace("%", "%25").replace("/", "%2F") for value in values)
+    key = "/".join(value.replace("%", "%25").replace("/", "%2F") for value in values)
+    return key.encode("utf-8", "backslashreplace").decode()  # half characters, which no database takes
 
 
 def _text(value: object) -> str:
