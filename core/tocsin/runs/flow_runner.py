@@ -191,7 +191,9 @@ class FlowRunner(Settler):
     def _checked(self, tasks: Iterable[Task] | None) -> Collection[Task]:
         wanted = tasks if isinstance(tasks, list | tuple) else list(tasks or ())
         if wanted is not self._wanted:
-            strange = ", ".join(sorted(f"'{task.name}'" for task in wanted if task not in self.flow.slugs))
+            strange = ", ".join(
+                sorted(f"'{getattr(task, 'name', task)}'" for task in wanted if task not in self.flow.slugs)
+            )
             if strange:
                 raise ParameterError(f"return_tasks of flow '{self.flow.name}' has tasks that it has not: {strange}")
         return wanted

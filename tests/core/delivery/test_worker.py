@@ -1,14 +1,17 @@
 """The worker delivers what the store holds: once when all is well, again when it is not, and never for ever."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tocsin.clock import ManualClock, SystemClock
+from tocsin.clock import Clock, ManualClock, SystemClock
 from tocsin.delivery.backoff import Backoff
+from tocsin.delivery.owner import is_alive, this_process
 from tocsin.delivery.sender import Destination, Sender
 from tocsin.delivery.worker import Worker, WorkerSettings
 from tocsin.plugins.calls import Hooks
@@ -59,13 +62,17 @@ class Told:
 
 
 class World:
-    def __init__(self, folder: Path, **channels: Pager) -> None:
-        self.clock = ManualClock(chance=0.0)
+    def __init__(
+        self, folder: Path, *, clock: Clock | None = None, make: Callable[[], Pager] | None = None, **channels: Pager
+    ) -> None:
+        self.clock = clock or ManualClock(chance=0.0)
         self.store = SqliteStore(folder / "tocsin.db")
         self.told = Told()
         catalog = Catalog()
         catalog.register(self.told)
         destinations = {name: Destination(lambda c=channel: c, POLICY) for name, channel in channels.items()}
+        if make is not None:
+            destinations["ops"] = Destination(make, POLICY)
         self.sender = Sender(destinations, Hooks(catalog), self.clock)
         self.worker = Worker(self.store, self.sender, self.clock, WorkerSettings(threads=4))
 
@@ -89,8 +96,8 @@ class World:
 def worlds(tmp_path: Path) -> Iterator[Callable[..., World]]:
     made: list[World] = []
 
-    def make(**channels: Pager) -> World:
-        made.append(World(tmp_path, **channels))
+    def make(**options: Any) -> World:
+        made.append(World(tmp_path, **options))
         return made[-1]
 
     yield make
@@ -195,7 +202,7 @@ def test_a_channel_that_is_not_in_the_config_is_a_dead_letter_that_names_it(worl
     assert world.only().detail == "channel 'opps' is not in the config; there are: ops"
 
 
-def test_a_channel_that_cannot_be_made_is_tried_again_later(tmp_path: Path) -> None:
+def test_a_channel_that_cannot_be_made_is_tried_again_later(worlds: Callable[..., World]) -> None:
     made: list[int] = []
 
     def make() -> Pager:
@@ -204,8 +211,7 @@ def test_a_channel_that_cannot_be_made_is_tried_again_later(tmp_path: Path) -> N
             raise ValueError("environment variable 'TOKEN' is not set")
         return Pager()
 
-    world = World(tmp_path)
-    world.sender._destinations = {"ops": Destination(make, POLICY)}
+    world = worlds(make=make)
     world.plan("e1", "ops")
     world.drain()
     assert world.only().reason == "config"
@@ -213,7 +219,6 @@ def test_a_channel_that_cannot_be_made_is_tried_again_later(tmp_path: Path) -> N
     world.clock.advance(10)
     world.drain()
     assert world.only().status is Status.DELIVERED
-    world.worker.stop()
 
 
 def test_secrets_in_an_answer_are_not_stored(worlds: Callable[..., World]) -> None:
@@ -237,8 +242,7 @@ def test_a_channel_that_hangs_holds_up_neither_the_others_nor_the_end(worlds: Ca
         return Receipt("late")
 
     mail = Pager()
-    world = worlds(ops=Pager(hang), mail=mail)
-    world.worker._clock = SystemClock()
+    world = worlds(ops=Pager(hang), mail=mail, clock=SystemClock())
     world.plan("e1", "ops", "mail")
     assert world.drain(seconds=0.3) == 1
     assert len(mail.messages) == 1
@@ -252,18 +256,12 @@ def test_what_a_dead_process_had_claimed_is_taken_up_at_once_and_marked(worlds: 
     event = sample_event(id="e1", sequence=None)
     plan = Plan(IncidentStep.OPEN, (Planned("ops", "pages", Action.OPEN),))
     world.store.append(event, "key", lambda _: plan, now=world.clock.now())
-    world.store.lease(now=world.clock.now(), ttl=timedelta(hours=1), limit=1, owner="host|boot|1|0")
-    import socket
-
-    from tocsin.delivery.owner import is_alive, this_process
-
     assert is_alive(this_process())
     _, boot, pid, started = this_process().split("|")
     assert is_alive(f"elsewhere|{boot}|{pid}|{started}"), "nobody here can know that another host's process is gone"
     gone = "|".join((socket.gethostname(), boot, pid, "0"))
     assert not is_alive(gone), "the same pid started at another time is another process"
-    with world.store._connection.write() as db:
-        db.execute("UPDATE deliveries SET owner = ?", (gone,))
+    world.store.lease(now=world.clock.now(), ttl=timedelta(hours=1), limit=1, owner=gone)
     world.drain()
     assert world.only().status is Status.DELIVERED
     assert ops.messages[0].may_repeat

@@ -12,6 +12,7 @@ from tocsin.clock import ManualClock
 from tocsin.errors import CycleError, ParameterError
 from tocsin.flows import ports, signals, triggers
 from tocsin.flows.context import context
+from tocsin.flows.debug import raise_on_exception
 from tocsin.flows.flow import Flow
 from tocsin.flows.parameter import Parameter
 from tocsin.flows.task import Task, task
@@ -456,3 +457,11 @@ def test_a_runner_called_by_hand_makes_one_pass_and_leaves_retries_to_the_next(c
     second = runner.run(first, task_states=first.result, return_tasks=[result])
     assert second.is_successful()
     assert second.result[result].result == "ok"
+
+
+@pytest.mark.parametrize("strange", [Task("load"), 1, "load"])
+def test_tasks_that_a_runner_is_to_return_and_the_flow_has_not_are_told(strange: Any) -> None:
+    with Flow("etl") as flow:
+        flow.add_task(Task("extract"))
+    with raise_on_exception(), pytest.raises(ValueError, match="return_tasks of flow 'etl' has tasks that it has not"):
+        FlowRunner(flow).run(return_tasks=[strange])
