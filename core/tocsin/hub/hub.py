@@ -123,7 +123,18 @@ class Hub:
         if (relevant := self._relevant.get((subject, kind))) is None:
             relevant = self._routes_want(subject, kind)
             self._relevant[subject, kind] = relevant
-        return relevant or self.hooks.observes(subject, family(kind))
+        if relevant or self.hooks.observes(subject, family(kind)):
+            return True
+        return self._ends_incidents(kind) and self._any_open()
+
+    def _ends_incidents(self, kind: type[State]) -> bool:
+        return self.outbox is not None and "Success" in family(kind)
+
+    def _any_open(self) -> bool:
+        try:
+            return self.outbox is not None and self.outbox.store.any_open()
+        except StoreError:
+            return True  # nobody can tell: publish, and let the spill file keep it
 
     def _routes_want(self, subject: str, kind: type[State]) -> bool:
         if self.outbox is None:
@@ -132,8 +143,7 @@ class Hub:
         filters = [route.filter for route in router.routes]
         if router.default_send:
             filters.append(router.opens)
-        can_close = "Success" in names and bool(filters)
-        return can_close or any(f is None or may_match(f, names, subject) for f in filters)
+        return any(f is None or may_match(f, names, subject) for f in filters)
 
     def publish(self, event: Event, state: State, notes: Sequence[Note] = ()) -> State:
         """Settle a change, commit what routes make of it, then tell the observers. Returns the settled state.

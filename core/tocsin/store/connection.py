@@ -35,6 +35,19 @@ class Connection:
         with self._own_lock(), self._named_errors():
             yield self._open()
 
+    def changed_elsewhere(self) -> int:
+        """A number that is another after somebody else has changed the file. Quick: asked for every success."""
+        with self._own_lock():
+            if self._handle is not None:
+                try:
+                    version: int = self._handle.execute("PRAGMA data_version").fetchone()[0]
+                except sqlite3.Error:
+                    pass  # asked again below, where errors get their names
+                else:
+                    return version
+        with self.read() as db:
+            return int(db.execute("PRAGMA data_version").fetchone()[0])
+
     @contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
         """The connection inside one transaction: committed and synced at the end, undone by an exception."""

@@ -36,6 +36,9 @@ class Store(Protocol):
     def incident(self, incident_key: str) -> OpenIncident | None:
         """The open incident of that key, if there is one."""
 
+    def any_open(self) -> bool:
+        """Whether any incident is open; as quick."""
+
     def lease(self, *, now: datetime, ttl: timedelta, limit: int, owner: str) -> list[Leased]:
         """Claim up to `limit` deliveries that are due, until `now + ttl`.
 

@@ -84,14 +84,22 @@ class SqliteStore:
         return Stored(event.replace(sequence=sequence), tuple(ids))
 
     def is_open(self, incident_key: str) -> bool:
-        """See `Store.is_open`. The open keys are read again only after the file was changed."""
-        with self._connection.read() as db:
-            version = db.execute("PRAGMA data_version").fetchone()[0]
-            if version != self._open_keys_version:
+        """See `Store.is_open`."""
+        return incident_key in self._open()
+
+    def any_open(self) -> bool:
+        """See `Store.any_open`."""
+        return bool(self._open())
+
+    def _open(self) -> frozenset[str]:
+        """The keys of open incidents; read again only after the file was changed."""
+        version = self._connection.changed_elsewhere()
+        if version != self._open_keys_version:
+            with self._connection.read() as db:
                 rows = db.execute("SELECT key FROM incidents WHERE closed_at IS NULL").fetchall()
-                self._open_keys = frozenset(key for (key,) in rows)
-                self._open_keys_version = version
-            return incident_key in self._open_keys
+            self._open_keys = frozenset(key for (key,) in rows)
+            self._open_keys_version = version
+        return self._open_keys
 
     def incident(self, incident_key: str) -> OpenIncident | None:
         """See `Store.incident`."""

@@ -221,7 +221,9 @@ def test_no_event_is_wanted_that_nobody_would_hear_of(pages: World) -> None:
     task = object()
     assert pages.hub.wants(Failed(), task)
     assert pages.hub.wants(Retrying(), task)
-    assert pages.hub.wants(Success(), task), "a success may end an incident"
+    assert not pages.hub.wants(Success(), task), "there is no incident that it could end"
+    pages.publish(Failed)
+    assert pages.hub.wants(Success(), task)
     assert not pages.hub.wants(Running(), task)
     assert not pages.hub.wants(Scheduled(), None)
     assert not Hub(pages.hub.hooks, ManualClock()).wants(Failed(), task)
@@ -246,6 +248,7 @@ def test_a_store_that_refuses_costs_no_run_and_no_event(tmp_path: Path, caplog: 
     world.spill = Spill(tmp_path / "spill.jsonl")
     world.hub.outbox = Outbox(world.store, world.hub.outbox.router, world.spill, world.wake)
     with caplog.at_level(logging.ERROR, "tocsin"):
+        assert world.hub.wants(Success(), object()), "it may end an incident: nobody can tell"
         assert isinstance(world.publish(Failed, notes=[SimpleNamespace(channel="mine", filter=None)]), Failed)
         world.publish(Success, run="run2")
     assert world.hub.counters.spilled == 2, "the success may end an incident: nobody can tell until the store answers"
