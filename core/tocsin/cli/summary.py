@@ -103,9 +103,9 @@ def _trouble(counters: Counters) -> Iterator[str]:
     if counters.callbacks_failed:
         yield f"{count(counters.callbacks_failed, 'callback')} failed; the run went on"
     if counters.spilled:
-        yield f"{count(counters.spilled, 'event')} could not be stored and waits in the spill file for the next run"
+        yield f"not stored, but kept in the spill file for the next run: {count(counters.spilled, 'event')}"
     if counters.lost:
-        yield f"{count(counters.lost, 'event')} LOST: neither the store nor the spill file could be written"
+        yield f"LOST, as neither the store nor the spill file could be written: {count(counters.lost, 'event')}"
     for text in counters.failures:
         yield f"  {text}"
 
