@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
+from tocsin.routing.index import RouteIndex
 from tocsin_hooks.events import Event
 from tocsin_hooks.filters import Filter
 
@@ -54,6 +56,9 @@ DEFAULTS = "defaults"
 """The name under which `[defaults]` acts."""
 
 
+_WORTH_AN_INDEX = 8  # routes; fewer are tried as fast as they are looked up
+
+
 @dataclass(frozen=True, slots=True)
 class _Acting:
     """A route that acts, with the options it ends up with."""
@@ -63,7 +68,7 @@ class _Acting:
     template: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Router:
     """The routes of a config.
 
@@ -77,9 +82,19 @@ class Router:
     default_template: str = ""
     opens: Filter | None = None
 
+    @cached_property
+    def _index(self) -> RouteIndex:
+        return RouteIndex(self.routes)
+
+    def _candidates(self, event: Event) -> Sequence[Route]:
+        """The routes at the top that could match."""
+        if len(self.routes) < _WORTH_AN_INDEX:
+            return self.routes
+        return [self.routes[place] for place in self._index.candidates(event)]
+
     def decide(self, event: Event, extra: Iterable[Route] = ()) -> Decision:
         """Where `event` goes; `extra` routes, from code, come after all others and whatever stopped."""
-        acting, _ = self._acting(self.routes, event, self.default_send, self.default_template)
+        acting, _ = self._acting(self._candidates(event), event, self.default_send, self.default_template)
         if not acting and self.default_send and (self.opens is None or self.opens.matches(event)):
             acting.append(_Acting(Route(DEFAULTS), self.default_send, self.default_template))
         acting += [
@@ -94,7 +109,7 @@ class Router:
         return Decision(tuple(targets.values()), matched=bool(acting))
 
     def _acting(
-        self, routes: tuple[Route, ...], event: Event, send: tuple[str, ...], template: str
+        self, routes: Sequence[Route], event: Event, send: tuple[str, ...], template: str
     ) -> tuple[list[_Acting], bool]:
         """The routes that act, and whether one of them said stop."""
         acting: list[_Acting] = []
