@@ -199,7 +199,7 @@ class TaskSteps(Settler):
             return task.run(**arguments) if arguments else task.run()
         from tocsin.runs import printing, timeouts  # needed by few
 
-        with printing.redirected(run_context.get()["logger"]) if task.log_stdout else nullcontext():
+        with printing.redirected(current.logger) if task.log_stdout else nullcontext():
             if not task.timeout:
                 return task.run(**arguments)
             return timeouts.call_within(task.timeout, task.run, arguments, task.logger)

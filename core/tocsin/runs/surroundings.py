@@ -9,7 +9,6 @@ from tocsin.clock import Clock
 from tocsin.flows.context import context, dates
 from tocsin.flows.events import plain_parameters
 from tocsin.flows.flow import Flow
-from tocsin.flows.logs import get_logger
 from tocsin_hooks.states import run_context
 
 _TASK_KEYS = frozenset({"attempt", "map_index", "flow", "unused_tasks"})
@@ -31,7 +30,6 @@ def flow_context(flow: Flow, parameters: Mapping[str, Any], given: Mapping[str, 
         "flow_run_id": given.get("flow_run_id") or clock.new_id(),
         "flow_run_name": "",
         "scheduled_start_time": now,
-        "logger": get_logger(flow.name),
         **given,
         "parameters": effective,
         "plain_parameters": plain_parameters(effective),

@@ -130,7 +130,6 @@ class TaskRunner(TaskSteps):
             "task_tags": task.tags,
             "task_run_id": f"{context.get('flow_run_id', '')}/{self.slug}",
             "task_run_count": self.attempt,
-            "logger": task.logger,
             "attempt": self,
         }
         if "checkpointing" not in values:
