@@ -102,11 +102,14 @@ class HttpConfig(ChannelConfig):
 
 
 def reveal(secret: Secret) -> str:
-    """The value of a secret at the time of sending. Raises SendError with CONFIG when there is none."""
+    """The value of a secret at the time of sending.
+
+    Raises SendError with CONFIG when there is none: not a permanent one, for the next process may be given it.
+    """
     try:
         return secret.get_secret_value()
     except SecretError as error:
-        raise SendError(Reason.CONFIG, str(error), permanent=True) from None
+        raise SendError(Reason.CONFIG, str(error)) from None
 
 
 def user_agent(distribution: str) -> str:

@@ -74,7 +74,7 @@ class AppriseChannel:
             self._name_better_plugin(url)
             return url, build(url, self._config.base_url)
         except (SecretError, ValueError) as error:
-            raise SendError(Reason.CONFIG, str(error), permanent=True) from None
+            raise SendError(Reason.CONFIG, str(error), permanent=isinstance(error, ValueError)) from None
 
     def _within(self, seconds: float, call: Callable[[], object]) -> object:
         """What `call` returns or raises. Raises TimeoutError when it takes longer than `seconds`."""

@@ -52,7 +52,7 @@ class EmailChannel:
         try:
             return self._config.server()
         except (SecretError, ValueError) as error:
-            raise SendError(Reason.CONFIG, str(error), permanent=True) from None
+            raise SendError(Reason.CONFIG, str(error), permanent=isinstance(error, ValueError)) from None
 
     @cached_property
     def _tls(self) -> ssl.SSLContext:
