@@ -67,7 +67,7 @@ class Assembly:
 
         A store that cannot is said at ERROR: its events go to the spill file, and the run goes on.
         """
-        self.hooks.startup(tocsin.__version__)
+        _start_plugins(self.hooks)
         try:
             self.store.prune(before=self.clock.now() - self.config.store.retention)
         except StoreError as error:
@@ -192,6 +192,19 @@ def _no_store() -> Store:
 _said: set[str] = set()
 
 
+def _say_once(level: int, text: str) -> None:
+    if text not in _said:
+        _said.add(text)
+        _log.log(level, "%s", text)
+
+
+def _start_plugins(hooks: Hooks) -> None:
+    """Tell the plugins that a hub starts, and the user which of them cannot be used: they would not be missed else."""
+    for name, reason in hooks.catalog.refused().items():
+        _say_once(logging.ERROR, f"plugin '{name}' is not used: {reason}")
+    hooks.startup(tocsin.__version__)
+
+
 @contextmanager
 def hub_for_runs(clock: Clock, *, beside: Path | None = None) -> Iterator[tuple[Hub | None, Assembly | None]]:
     """The hub that a run publishes to, for the length of a `with` block; what is due is delivered at its end.
@@ -200,11 +213,9 @@ def hub_for_runs(clock: Clock, *, beside: Path | None = None) -> Iterator[tuple[
     """
     source = locate(beside=beside)
     if source is None:
-        if "no config" not in _said:
-            _said.add("no config")
-            _log.warning("no tocsin.toml found: the flow runs, nobody is notified; 'tocsin init' writes one")
+        _say_once(logging.WARNING, "no tocsin.toml found: the flow runs, nobody is notified; 'tocsin init' writes one")
         hooks = Hooks(installed())
-        hooks.startup(tocsin.__version__)
+        _start_plugins(hooks)
         yield (Hub(hooks, clock) if hooks.observed_anywhere else None), None
         return
     assembly = assemble(source, clock)

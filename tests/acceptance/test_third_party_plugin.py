@@ -89,3 +89,29 @@ def test_a_plugin_installed_with_pip_is_used_from_toml(tmp_path: Path, environ: 
     ran = run("-m", "tocsin.cli", "run", "flow.py")
     assert ran.returncode == 1, ran.stderr
     assert rope.read_text() == "open Failed: etl/load\n"
+
+
+def test_a_plugin_that_cannot_be_used_is_named_when_a_flow_runs_and_the_run_goes_on(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    for name, code in {
+        "broken": "import not_there\n",
+        "typo": "from tocsin_hooks import hookimpl\n@hookimpl\ndef tocsin_task_faild(event): pass\n",
+    }.items():
+        info = tmp_path / "site" / f"{name}_plug-1.0.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-plug\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[tocsin]\n{name} = {name}_plug\n")
+        (tmp_path / "site" / f"{name}_plug.py").write_text(code)
+    (tmp_path / "flow.py").write_text(f"{FLOW}\nflow.run()\nflow.run()\n")
+    ran = subprocess.run(
+        [sys.executable, "flow.py"],
+        cwd=tmp_path,
+        env=environ | {"PYTHONPATH": str(tmp_path / "site")},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ran.stderr.count("plugin 'broken' is not used: plugin 'broken' cannot be loaded") == 1
+    assert ran.stderr.count("which is no hook; did you mean 'tocsin_task_failed'?") == 1

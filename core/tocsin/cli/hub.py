@@ -14,9 +14,8 @@ import click
 
 from tocsin.assembly import Assembly
 from tocsin.cli.configured import assembled
-from tocsin.cli.diagnostics import report, visible
+from tocsin.cli.diagnostics import visible
 from tocsin.cli.output import count
-from tocsin.plugins.catalog import UNWANTED
 from tocsin.settings.issues import listed
 from tocsin_hooks.messages import Message, Receipt, SendError
 from tocsin_hooks.specs import hookimpl
@@ -39,9 +38,6 @@ def command(ctx: click.Context, once: bool) -> None:
     it at once. Nothing is lost either way.
     """
     assembly = assembled()
-    for name, reason in assembly.hooks.catalog.broken().items():
-        if reason != UNWANTED:
-            report("WARNING", f"plugin '{name}' is not used: {reason}")
     with _counted(assembly) as tally, _stop_signals() as stop:
         _say(_start_line(assembly))
         assembly.start()

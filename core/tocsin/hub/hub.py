@@ -22,6 +22,7 @@ from tocsin.store.records import OpenIncident, Plan, Stored, StoreError
 from tocsin_hooks.errors import FilterError
 from tocsin_hooks.events import Event, event_id
 from tocsin_hooks.filters import Filter
+from tocsin_hooks.secrets import redact
 from tocsin_hooks.states import State, family
 
 _log = logging.getLogger("tocsin.hub")
@@ -214,7 +215,7 @@ class Hub:
         """Count a notification callback that raised; the run goes on."""
         with self._lock:
             self.counters.callbacks_failed += 1
-            self.counters.note(f"callback '{name}' of '{subject}' raised {type(error).__name__}: {error}")
+            self.counters.note(f"callback '{name}' of '{subject}' raised {type(error).__name__}: {redact(str(error))}")
 
     # ------------------------------------------------------------ when the store refuses
 
@@ -291,6 +292,6 @@ def settled_event(event: Event, state: State) -> Event:
         state_family=names,
         message=state.message or "",
         exception=event.exception if "Failed" in names or "Retrying" in names else None,
-        will_retry=False,
+        will_retry=event.will_retry and "Failed" in names,  # another failure in its place is retried as well
         next_attempt_at=getattr(state, "start_time", None) if "Retrying" in names else None,
     )

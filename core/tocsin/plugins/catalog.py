@@ -122,6 +122,10 @@ class Catalog:
         """Why each plugin that is not used is not, by name."""
         return {name: info.error for name, info in self.plugins.items() if info.error}
 
+    def refused(self) -> Mapping[str, str]:
+        """Why each plugin that should be used cannot be, by name."""
+        return {name: error for name, error in self.broken().items() if error != UNWANTED}
+
 
 def _name_of(plugin: Any) -> str:
     if isinstance(plugin, ModuleType):

@@ -20,7 +20,18 @@ from tocsin_hooks.events import Event, ExceptionSummary
 from tocsin_hooks.filters import when
 from tocsin_hooks.messages import Reason
 from tocsin_hooks.specs import hookimpl
-from tocsin_hooks.states import Failed, Finished, Retrying, Running, Scheduled, Skipped, State, Success, family
+from tocsin_hooks.states import (
+    Failed,
+    Finished,
+    Retrying,
+    Running,
+    Scheduled,
+    Skipped,
+    State,
+    Success,
+    TimedOut,
+    family,
+)
 from tocsin_hooks.testing import sample_event, sample_message
 
 PROBLEMS = when("is_failed or is_retrying")
@@ -155,6 +166,19 @@ def test_a_proposed_state_is_what_is_routed_told_and_returned(pages: World) -> N
     assert pages.sent() == []
 
 
+def test_another_failure_in_place_of_one_that_will_be_retried_pages_no_sooner(pages: World) -> None:
+    class Renaming:
+        @hookimpl
+        def tocsin_propose_state(self, event, state):
+            return TimedOut("slow") if type(state) is Failed else None
+
+    pages.catalog.register(Renaming())
+    assert isinstance(pages.publish(Failed, will_retry=True), TimedOut)
+    assert pages.sent() == []
+    pages.publish(Failed, attempt=2)
+    assert [state for state, _, _ in pages.sent()] == ["TimedOut"]
+
+
 def test_labels_that_plugins_add_can_be_routed_on(tmp_path: Path) -> None:
     world = World(tmp_path, Route("team", when("team=data and project=warehouse"), ("ops",)))
 
@@ -277,9 +301,11 @@ def test_what_neither_store_nor_spill_takes_is_counted_and_loud(
 
 
 def test_a_callback_that_raised_is_counted_and_kept_in_words(pages: World) -> None:
-    pages.hub.callback_failed("post", "etl/load", ValueError("no"))
+    pages.hub.callback_failed("post", "etl/load", ValueError("no answer from https://hooks.example.org/T0/s3cr3t"))
     assert pages.hub.counters.callbacks_failed == 1
-    assert pages.hub.counters.failures == ["callback 'post' of 'etl/load' raised ValueError: no"]
+    assert pages.hub.counters.failures == [
+        "callback 'post' of 'etl/load' raised ValueError: no answer from https://hooks.example.org/..."
+    ]
 
 
 def test_states_of_other_orchestrators_are_routed_like_our_own(pages: World) -> None:
