@@ -352,13 +352,12 @@ def test_a_signal_cancels_the_run_and_ends_the_program(script: Any, executor: st
     assert run.process.returncode == code
 
 
+@pytest.mark.timeout(20)  # without the bound it would take much longer
 def test_a_signal_wakes_a_task_that_sleeps(script: Any) -> None:
     run = script()
     assert run.read() == ["started"]
     run.stop(signal.SIGTERM)
-    began = time.monotonic()
     assert run.rest() == ENDED
-    assert time.monotonic() - began < 10
 
 
 def test_a_second_signal_ends_at_once(script: Any) -> None:
