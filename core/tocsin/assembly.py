@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,14 @@ from tocsin import runs
 from tocsin.clock import Clock, SystemClock
 from tocsin.delivery.backoff import Backoff
 from tocsin.delivery.local import LocalChannels
+from tocsin.delivery.presence import attended
 from tocsin.delivery.sender import Destination, Sender
+from tocsin.delivery.timekeeper import Timekeeper
 from tocsin.delivery.worker import Worker, WorkerSettings
+from tocsin.hub.heart import Heart
 from tocsin.hub.hub import Hub
+from tocsin.hub.policy import Policy
+from tocsin.hub.rounds import Rounds
 from tocsin.plugins.calls import Hooks
 from tocsin.plugins.catalog import Catalog, installed
 from tocsin.routing.compose import Template
@@ -57,36 +62,89 @@ class Assembly:
         self.clock = clock
         self.hooks = Hooks(catalog)
         self.store: Store = SqliteStore(config.store.path)
-        self.sender = Sender(destinations(config), self.hooks, clock, templates(config))
+        self.sender = Sender(destinations(config), self.hooks, clock, templates(config), config.timezone)
         settings = WorkerSettings(config.delivery.threads, config.delivery.lease)
         self.worker = Worker(self.store, self.sender, clock, settings)
         self.hub = Hub.from_config(config, hooks=self.hooks, store=self.store, clock=clock, wake=self.worker.wake)
+        self.timekeeper = Timekeeper(self.hub, clock)
+        self.hub.on_timer = self.timekeeper.wake
+        self.heart = heart(config, self.store, clock)
+        self.hub.live_by(self.heart)
+        self.rounds = Rounds(self.hub)
 
-    def start(self) -> None:
+    def start(self, *, buries: bool = True) -> None:
         """Tell the plugins, take up what an earlier process left, and look whether the store can be written.
 
-        A store that cannot is said at ERROR: its events go to the spill file, and the run goes on.
+        A store that cannot is said at ERROR: its events go to the spill file, and the run goes on. With `buries`,
+        runs are announced as dead whose processes are gone.
         """
         _start_plugins(self.hooks)
         try:
             self.store.prune(before=self.clock.now() - self.config.store.retention)
+            self.hub.prepare()
         except StoreError as error:
             _log.error("%s; alerts wait in the spill file '%s' until it can be written", error, self.hub.spill_path)
             return
         self.hub.replay_spill()
+        if buries:
+            self.rounds.look()
+        if self.hub.next_due() is not None:
+            self.timekeeper.wake()
         if self.store.next_due(now=self.clock.now()) is not None:
             self.worker.wake()
 
     def finish(self, within: timedelta | None = None) -> int:
-        """Deliver what is due within a bound, then let go of everything; how many deliveries are left."""
+        """Deliver what is due within a bound, then let go of everything; how many deliveries are left.
+
+        Where no hub is there to do it later, groups that wait for more are told now.
+        """
+        later = None
         try:
+            self.heart.stop()
+            self.timekeeper.stop()
+            later = self._flush()
             left = self.worker.drain(self.config.delivery.drain if within is None else within)
         finally:
             self.worker.stop()
             self.store.close()
         if left:
             _log.warning("%d message(s) are not delivered yet; the next run or 'tocsin hub' takes them up", left)
+        if later is not None:
+            at = later.strftime("%Y-%m-%d %H:%M:%S UTC")
+            _log.warning(
+                "more is to be told at %s, and no hub is there to do it: run 'tocsin hub', or 'tocsin tick' from cron",
+                at,
+            )
         return left
+
+    def _flush(self) -> datetime | None:
+        """Tell the groups that wait; when there is more to tell that only a hub can do, at its time."""
+        try:
+            now = self.clock.now()
+            if attended(self.store, now):
+                return None
+            self.hub.tick()
+            self.hub.end_of_run()
+            return self.hub.owed_at()
+        except StoreError as error:
+            _log.error("groups wait: %s", error)
+            return None
+
+    def adopt(self, config: Config) -> None:
+        """Go on with another config: routes, channels, templates and all else but the store and the worker's threads.
+
+        What is under way ends as it began. Raises StoreError where the store cannot be brought in line.
+        """
+        self.hub.adopt(Policy.of(config))
+        self.sender.adopt(destinations(config), templates(config), config.timezone)
+        self.config = config
+
+
+def heart(config: Config, store: Store, clock: Clock) -> Heart:
+    """What tells others of the runs of this process, as often as the config says."""
+    every: timedelta = getattr(config.delivery, "heartbeat", timedelta(seconds=15))
+    dead_after: timedelta = getattr(config.delivery, "dead_after", timedelta(seconds=60))
+    return Heart(store, clock, every=every, dead_after=dead_after, kept=config.store.retention)
 
 
 def destinations(config: Config) -> dict[str, Destination]:
@@ -147,15 +205,23 @@ def assemble(source: Source, clock: Clock | None = None) -> Assembly:
     clock = clock or SystemClock()
     made: list[Assembly] = []
     known = facts(clock, lambda: made[0].store, plugin_settings(source))
-    config = load(
+    made.append(Assembly(_config(source, known), known.catalog, clock))
+    return made[0]
+
+
+def read_config(source: Source, assembly: Assembly) -> Config:
+    """The config at `source`, for an assembly to go on with. Raises ConfigError with every problem found."""
+    return _config(source, facts(assembly.clock, lambda: assembly.store, plugin_settings(source)))
+
+
+def _config(source: Source, known: Facts) -> Config:
+    return load(
         source,
         channel_types=known.channel_types,
         filters=known.filters,
         broken_plugins=known.broken,
         check_template=check_template,
     )
-    made.append(Assembly(config, known.catalog, clock))
-    return made[0]
 
 
 def problems(source: Source, *, secrets: bool = True) -> list[Problem]:

@@ -23,24 +23,16 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError, NewConnectionError
+from urllib3.exceptions import HTTPError
 from urllib3.poolmanager import PoolManager
 
-from tocsin_hooks.http import ANSWER_LIMIT, CONNECT_TIMEOUT, HttpAnswer, host_of, no_answer
+from tocsin_hooks._dial import Exchange, Lookups, Resolve, dial, system_resolve
+from tocsin_hooks.http import ANSWER_LIMIT, Guard, HttpAnswer, host_of, no_answer
 from tocsin_hooks.messages import Reason, SendError
 
-_deadline: ContextVar[float | None] = ContextVar("tocsin_http_deadline", default=None)
+_exchange: ContextVar[Exchange] = ContextVar("tocsin_http_exchange")
 _POOLED = 64  # connections kept open per host: more than a worker has threads
-
-
-def _left() -> float | None:
-    """The seconds until the deadline of the request being made on this thread. Raises TimeoutError after it."""
-    at = _deadline.get()
-    if at is None:
-        return None
-    if (left := at - time.monotonic()) <= 0:
-        raise TimeoutError("the deadline of the request has passed")
-    return left
+_PIECE = 64 * 1024
 
 
 class _TimedReader(io.RawIOBase):
@@ -54,7 +46,7 @@ class _TimedReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        left = _left()
+        left = _exchange.get().left()
         with contextlib.suppress(OSError):  # closed meanwhile: what has been read ahead can still be had
             self._sock.settimeout(left)
         return self._raw.readinto(buffer)
@@ -71,21 +63,42 @@ class _TimedResponse(http.client.HTTPResponse):
 
 
 class _TimedConnection(HTTPConnection):
+    """A connection made by `dial`, whose every step ends with the deadline."""
+
     response_class = _TimedResponse
+    _connecting = False
+
+    def connect(self) -> None:
+        self._connecting = True  # what is sent meanwhile asks a proxy for a tunnel
+        try:
+            super().connect()
+        finally:
+            self._connecting = False
+
+    def _new_conn(self) -> socket.socket:
+        return dial(
+            _exchange.get(),
+            self._dns_host,
+            self.port,
+            tls=isinstance(self, HTTPSConnection),
+            proxy=self.proxy is not None,
+            options=self.socket_options,
+        )
 
     def send(self, data: Any) -> None:
-        if self.sock is not None:
-            self.sock.settimeout(_left())
-        super().send(data)
+        """Send `data`, which is bytes. In pieces, since over TLS each has a time limit of its own."""
+        if self.sock is None:
+            self.connect()
+        exchange = _exchange.get()
+        exchange.sent = exchange.sent or not self._connecting
+        rest = memoryview(data)
+        while rest:
+            self.sock.settimeout(exchange.left())
+            rest = rest[self.sock.send(rest[:_PIECE]) :]
 
 
-class _TimedTLSConnection(HTTPSConnection):
-    response_class = _TimedResponse
-
-    def send(self, data: Any) -> None:
-        if self.sock is not None:
-            self.sock.settimeout(_left())
-        super().send(data)
+class _TimedTLSConnection(_TimedConnection, HTTPSConnection):
+    pass
 
 
 class _Pool(HTTPConnectionPool):
@@ -113,7 +126,7 @@ def _time(pools: PoolManager) -> PoolManager:
 
 
 def _silent_while_sending(_: logging.LogRecord) -> bool:
-    return _deadline.get() is None
+    return _exchange.get(None) is None
 
 
 logging.getLogger("urllib3.connectionpool").addFilter(_silent_while_sending)  # it logs paths, which may be secrets
@@ -122,20 +135,24 @@ logging.getLogger("urllib3.connectionpool").addFilter(_silent_while_sending)  # 
 class Transport:
     """Makes requests, each within `timeout`, from any number of threads: urllib3's pools are made for that."""
 
-    def __init__(self, timeout: timedelta, verify: bool | str, cert: str | None) -> None:
+    def __init__(
+        self, timeout: timedelta, verify: bool | str, cert: str | None, *, guard: Guard | None, resolve: Resolve | None
+    ) -> None:
         self._timeout = timeout
         self._verify = verify
         self._cert = cert
+        self._guard = guard
+        self._lookups = Lookups(resolve or system_resolve)
         self._adapter = _Adapter(pool_maxsize=_POOLED, max_retries=0)
 
     def send(self, method: str, url: str, body: bytes, headers: Mapping[str, str], proxy: str | None) -> HttpAnswer:
         """The answer to one request; see `HttpSender.send`."""
-        with self._failures_of(host_of(url)):
+        with self._exchange_with(host_of(url)):
             prepared = requests.Request(method, url, data=body, headers=dict(headers)).prepare()
             response = self._adapter.send(
                 prepared,
                 stream=True,
-                timeout=(min(CONNECT_TIMEOUT, self._timeout).total_seconds(), self._timeout.total_seconds()),
+                timeout=self._timeout.total_seconds(),
                 verify=self._verify,
                 cert=self._cert,
                 proxies={"http": proxy, "https": proxy} if proxy else {},
@@ -148,17 +165,18 @@ class Transport:
             return HttpAnswer(response.status_code, lowered, content, cut)
 
     @contextlib.contextmanager
-    def _failures_of(self, host: str) -> Iterator[None]:
+    def _exchange_with(self, host: str) -> Iterator[None]:
         """Sets the deadline, and tells what the library's exceptions mean without their text: it holds addresses."""
         ends = time.monotonic() + self._timeout.total_seconds()
-        token = _deadline.set(ends)
+        exchange = Exchange(host, ends, self._lookups, self._guard)
+        token = _exchange.set(exchange)
         try:
             yield
         except (OSError, HTTPError, ValueError) as error:
-            failure = _meaning(error, host, self._timeout, late=time.monotonic() >= ends)
+            failure = _failure_after(error, exchange, self._timeout) if exchange.sent else _failure(error, exchange)
             raise failure from None
         finally:
-            _deadline.reset(token)
+            _exchange.reset(token)
 
 
 def _read(raw: Any) -> tuple[bytes, bool]:
@@ -175,26 +193,32 @@ def _read(raw: Any) -> tuple[bytes, bool]:
     return body[:ANSWER_LIMIT], True
 
 
-def _meaning(error: Exception, host: str, timeout: timedelta, *, late: bool) -> SendError:
+def _failure(error: Exception, exchange: Exchange) -> SendError:
+    """What went wrong before any of the request was sent."""
+    host = exchange.host
     match error:
-        case requests.ConnectTimeout():
-            return SendError(Reason.NETWORK, f"no connection to '{host}' in time")
         case requests.exceptions.ProxyError():
             return SendError(Reason.NETWORK, f"the proxy gives no connection to '{host}'")
         case requests.exceptions.SSLError():
             return SendError(Reason.NETWORK, f"no secure connection to '{host}': {_tls_fault(error)}")
-        case requests.ConnectionError() if isinstance(_innermost(error), NewConnectionError):
-            return SendError(Reason.NETWORK, f"cannot connect to '{host}'")
-        case requests.Timeout():
-            return SendError(Reason.TIMEOUT, no_answer(host, timeout), unknown=True)
-        case requests.ConnectionError() if late:
-            return SendError(Reason.TIMEOUT, no_answer(host, timeout), unknown=True)
+        case requests.RequestException() | HTTPError() if exchange.late or isinstance(error, requests.Timeout):
+            return SendError(Reason.NETWORK, f"no connection to '{host}' in time")
         case ValueError():  # among them requests' errors about the address and the headers
             return SendError(Reason.CONFIG, f"no request to '{host}' can be made of the settings", permanent=True)
         case requests.RequestException() | HTTPError():
-            return SendError(Reason.NETWORK, f"'{host}' broke the connection off", unknown=True)
+            return SendError(Reason.NETWORK, f"no connection to '{host}'")
         case _:  # an OSError that is not requests' own: a file of certificates
             return SendError(Reason.CONFIG, "the certificates configured cannot be read", permanent=True)
+
+
+def _failure_after(error: Exception, exchange: Exchange, timeout: timedelta) -> SendError:
+    """What went wrong once the request may have got through, in part or whole."""
+    host = exchange.host
+    if isinstance(error, requests.exceptions.SSLError) and "_ALERT_" in (fault := _tls_fault(error)):
+        return SendError(Reason.NETWORK, f"no secure connection to '{host}': {fault}")  # it would not listen
+    if exchange.late or isinstance(error, requests.Timeout):
+        return SendError(Reason.TIMEOUT, no_answer(host, timeout), unknown=True)
+    return SendError(Reason.NETWORK, f"'{host}' broke the connection off, or its answer is no HTTP", unknown=True)
 
 
 def _innermost(error: BaseException) -> Any:

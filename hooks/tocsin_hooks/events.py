@@ -90,6 +90,12 @@ class Event:
     host: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Extra labels, from the pipeline or from `tocsin_enrich`."""
+    causes: tuple[str, ...] = ()
+    """The subjects in the same run whose failure is the reason for this one; empty where it stands by itself."""
+    blocks: int = 0
+    """How many tasks of the run cannot run because of this failure."""
+    blocked: tuple[str, ...] = ()
+    """The first of them, by name."""
 
     if not TYPE_CHECKING:
 
@@ -139,6 +145,8 @@ class Event:
         data["tags"] = sorted(self.tags)
         data["parameters"] = dict(self.parameters)
         data["labels"] = dict(self.labels)
+        data["causes"] = list(self.causes)
+        data["blocked"] = list(self.blocked)
         data["exception"] = dataclasses.asdict(self.exception) if self.exception else None
         return data
 
@@ -165,6 +173,8 @@ class Event:
         known["next_attempt_at"] = _time(data.get("next_attempt_at"))
         known["state_family"] = tuple(data["state_family"])
         known["tags"] = frozenset(data.get("tags", ()))
+        known["causes"] = tuple(data.get("causes", ()))
+        known["blocked"] = tuple(data.get("blocked", ()))
         known["exception"] = ExceptionSummary(**data["exception"]) if data.get("exception") else None
         return cls(**known)
 

@@ -13,10 +13,10 @@ import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, ValidationInfo, field_validator
@@ -26,15 +26,18 @@ from tocsin_hooks.durations import Duration, format_duration
 from tocsin_hooks.errors import PluginError, SecretError
 from tocsin_hooks.messages import Reason, SendError
 from tocsin_hooks.secrets import MaybeSecret, Secret, redact
-from tocsin_hooks.text import excerpt
+from tocsin_hooks.text import excerpt, one_line
 
 if TYPE_CHECKING:
+    from tocsin_hooks._dial import Resolve
     from tocsin_hooks._transport import Transport
 
 ANSWER_LIMIT = 64 * 1024
 """How many bytes of an answer are read."""
 CONNECT_TIMEOUT = timedelta(seconds=5)
 _BASE = re.compile(r"https?://[^\s/?#@]+/?")
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
+_WEEKDAY = re.compile(r"(mon|tue|wed|thu|fri|sat|sun)[a-z]*", re.IGNORECASE)
 _TEMPORARY = {408: Reason.TIMEOUT, 425: Reason.CLIENT, 429: Reason.RATE_LIMITED}
 _PERMANENT = {401: Reason.AUTH, 403: Reason.AUTH, 410: Reason.GONE, 413: Reason.PAYLOAD}
 
@@ -79,8 +82,15 @@ class HttpConfig(ChannelConfig):
             raise ValueError(f"expected scheme and host such as 'https://gateway.example.org', found '{redact(value)}'")
         return value
 
-    def sender(self, user_agent: str) -> HttpSender:
-        """What makes requests with these settings."""
+    @field_validator("proxy")
+    @classmethod
+    def _can_be_used(cls, value: Secret | None) -> Secret | None:
+        if value is not None and value.at_hand and (fault := proxy_fault(value.get_secret_value())):
+            raise ValueError(fault)
+        return value
+
+    def sender(self, user_agent: str, *, guard: Guard | None = None) -> HttpSender:
+        """What makes requests with these settings, to the addresses to which `guard` has no objection."""
         return HttpSender(
             user_agent=user_agent,
             timeout=self.timeout,
@@ -88,6 +98,7 @@ class HttpConfig(ChannelConfig):
             verify=self.verify,
             ca_file=self.ca_file,
             client_cert=self.client_cert,
+            guard=guard,
         )
 
     def address(self, url: str) -> str:
@@ -155,11 +166,20 @@ class HttpAnswer:
         return retry_after(self.headers.get("retry-after"), now)
 
 
+class Guard(Protocol):
+    """Says which addresses a channel may connect to. Asked whenever a connection is made, about every address."""
+
+    def objection(self, address: str, port: int, *, tls: bool) -> str:
+        """Why there is to be no connection to the IP address `address`; empty where there may be one."""
+
+
 class HttpSender:
     """Makes requests for one channel, from any number of threads, over connections that are kept open.
 
-    `timeout` bounds a request as a whole: connecting, sending, and an answer that comes byte by byte. (Looking up a
-    name is the system's affair, and its own limits hold.) `proxy` is used when given, the environment's never.
+    `timeout` bounds a request as a whole: looking up the name, connecting, the handshake, sending, and an answer that
+    comes byte by byte. `proxy` is used when given, the environment's never. Where `guard` objects to any of the
+    addresses that a name leads to, no connection is made; a proxy is not guarded, and looks names up by itself.
+    `resolve` takes the place of the system's look-up, `socket.getaddrinfo`.
     """
 
     def __init__(
@@ -171,12 +191,16 @@ class HttpSender:
         verify: bool = True,
         ca_file: Path | None = None,
         client_cert: Path | None = None,
+        guard: Guard | None = None,
+        resolve: Resolve | None = None,
     ) -> None:
         self._user_agent = user_agent
         self._timeout = timeout
         self._proxy = proxy
         self._verify: bool | str = str(ca_file) if verify and ca_file else verify
         self._client_cert = None if client_cert is None else str(client_cert)
+        self._guard = guard
+        self._resolve = resolve
         self._lock = threading.Lock()
         self._transport: tuple[int, Transport] | None = None
 
@@ -184,9 +208,11 @@ class HttpSender:
         """The answer to one request, whatever its status. An answer cut off after its status still counts.
 
         Raises SendError when there is no answer: TIMEOUT and NETWORK, `unknown` once the request may have got through;
-        CONFIG for an address or a header that cannot be used.
+        CONFIG for an address or a header that cannot be used, and for an address that the guard objects to.
         """
         proxy = reveal(self._proxy) if isinstance(self._proxy, Secret) else self._proxy
+        if proxy and (fault := proxy_fault(proxy)):
+            raise SendError(Reason.CONFIG, f"proxy: {fault}", permanent=True)
         all_headers = {"User-Agent": self._user_agent, "Accept-Encoding": "identity", **(headers or {})}
         return self._open().send(method, url, body, all_headers, proxy)
 
@@ -201,7 +227,7 @@ class HttpSender:
             from tocsin_hooks._transport import Transport
         except ImportError as error:
             raise PluginError(f"sending over HTTP needs the package 'requests': {error}") from None
-        return Transport(self._timeout, self._verify, self._client_cert)
+        return Transport(self._timeout, self._verify, self._client_cert, guard=self._guard, resolve=self._resolve)
 
 
 # ---------------------------------------------------------------- what an answer means
@@ -239,19 +265,44 @@ def said(answer: HttpAnswer, url: str) -> str:
 def retry_after(value: str | None, now: float) -> float | None:
     """The wait in seconds that a `Retry-After` header asks for: a number, or an HTTP date. None for anything else.
 
+    Of several headers, which come joined by commas, the longest wait is meant.
+
     >>> [retry_after(text, now=0) for text in ("17", "Thu, 01 Jan 1970 00:01:00 GMT", "-5", "nan", "soon", None)]
     [17.0, 60.0, None, None, None, None]
+    >>> retry_after("17, 1.5, Thu, 01 Jan 1970 00:01:00 GMT", now=0)
+    60.0
     """
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
+    parts: list[str] = []
+    for part in (value or "").split(","):
+        if parts and _WEEKDAY.fullmatch(parts[-1]):  # the comma was one of a date
+            parts[-1] += f", {part.strip()}"
+        else:
+            parts.append(part.strip())
+    return max((wait for part in parts if (wait := _wait(part, now)) is not None), default=None)
+
+
+def _wait(text: str, now: float) -> float | None:
+    if _SECONDS.fullmatch(text):
+        seconds = float(text)
+    else:
         try:
-            seconds = parsedate_to_datetime(value).timestamp() - now
-        except (ValueError, TypeError, OverflowError):
+            at = parsedate_to_datetime(text)
+            seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now
+        except (ValueError, TypeError, OverflowError, IndexError):
             return None
     return seconds if seconds >= 0 and math.isfinite(seconds) else None
+
+
+def proxy_fault(address: str) -> str:
+    """Why a proxy cannot be used; empty where it can.
+
+    >>> proxy_fault("http://me:pw@proxy:3128"), proxy_fault("proxy:3128"), proxy_fault("socks5://proxy")
+    ('', '', "expects an http or https proxy, found the scheme 'socks5'")
+    """
+    scheme, separator, _ = address.partition("://")
+    if not separator or scheme.lower() in ("http", "https"):
+        return ""
+    return f"expects an http or https proxy, found the scheme '{one_line(scheme)}'"
 
 
 def host_of(url: str) -> str:

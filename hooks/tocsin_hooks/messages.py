@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,41 @@ class Action(StrEnum):
     """The first message of a new incident."""
     UPDATE = "update"
     """The incident goes on: another attempt, another failure."""
+    REPEAT = "repeat"
+    """Nothing new, but still not over: a reminder, which should be noticed, not an edit."""
     RECOVER = "recover"
     """The incident is over."""
     EVENT = "event"
     """Stands by itself; belongs to no incident."""
     TEST = "test"
     """Sent by `tocsin test`; must be marked as such."""
+
+
+class Why(StrEnum):
+    """The reasons for sending that a message words in a way of its own; `Message.reason` may hold others."""
+
+    FIRST = "first"
+    NEW = "new"
+    """Another problem of a group that was told of before."""
+    CHANGED = "changed"
+    """A known problem is in another state."""
+    AGAIN = "again"
+    """A known problem has shown itself once more, in the same state."""
+    RECOVERED = "recovered"
+    """A part of what was told is over."""
+    ALL_RECOVERED = "all recovered"
+    REPEAT = "repeat"
+    ESCALATION = "escalation"
+    ACKNOWLEDGED = "acknowledged"
+    """Somebody has taken the incident on; nothing else has changed."""
+    DIGEST = "digest"
+    """What was collected, in one message."""
+    SUMMARY = "summary"
+    """How many messages a throttle held back."""
+    FLAPPING = "flapping"
+    """It fails and recovers again and again: this is the last that is told until it is calm."""
+    CALM = "calm"
+    """The flapping has ended."""
 
 
 class Reason(StrEnum):
@@ -82,6 +112,20 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
+class Item:
+    """One of the problems, or events, that a message of a group tells of."""
+
+    subject: str
+    """`flow`, `flow/task` or `flow/task[3]`."""
+    state: str
+    at: str
+    """When, in ISO 8601."""
+    text: str = ""
+    """The exception or the state's message, in one line."""
+    recovered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """Channel-neutral text about one event, and what a service needs to file it.
 
@@ -111,6 +155,68 @@ class Message:
     """Which try this is; above 1, an earlier one may have arrived (see `unknown`)."""
     may_repeat: bool = False
     """Whether an earlier attempt ended unknown, so that this one may be a repetition."""
+    reason: str = ""
+    """Why it is sent: one of `Why`, or another word for people and logs."""
+    group: Mapping[str, str] = field(default_factory=dict)
+    """The labels that the events of a grouped message share, with their values."""
+    items: tuple[Item, ...] = ()
+    """What a message of several events tells of, the newest first; empty where `event` is all there is."""
+    count: int = 1
+    """How many there are, of which `items` may show the first only."""
+    silent: bool = False
+    """Whether it should make no sound: an edit at best, and no mention of anybody."""
+    acknowledged_by: str = ""
+    """Who has taken the incident on."""
+    at: str = ""
+    """When it was decided to send this, in ISO 8601; empty where that is the time of `event`."""
+
+    @property
+    def time(self) -> datetime:
+        """When it was decided to send this: long after `event`, for a reminder or a digest."""
+        try:
+            found = datetime.fromisoformat(self.at) if self.at else self.event.time
+        except ValueError:
+            found = self.event.time
+        return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+    @property
+    def tells_of_several(self) -> bool:
+        """Whether it is about more than `event`: title and text say all, and `event` is one of many."""
+        return self.count > 1 or len(self.items) > 1 or self.reason in (Why.DIGEST, Why.SUMMARY)
+
+    @property
+    def is_acknowledgement(self) -> bool:
+        """Whether all it tells is that somebody has taken the incident on: no failure is new in it."""
+        told = self.reason in ("", Why.ACKNOWLEDGED)
+        return bool(self.acknowledged_by) and told and self.action is Action.UPDATE
+
+    @property
+    def is_alarm(self) -> bool:
+        """Whether it tells of a failure that is final, and calls for somebody: mention people, mark it as important."""
+        final = self.event.is_a("Failed") and not self.event.will_retry
+        over = self.action in (Action.RECOVER, Action.TEST) or self.reason in _CALLING_NOBODY
+        return final and not over and not self.silent and not self.is_acknowledgement
+
+    @property
+    def word(self) -> str:
+        """What has happened, in a word or two for a badge or a heading: the state, unless there is more to it."""
+        if self.action in _ACTION_WORDS:
+            return _ACTION_WORDS[self.action]
+        if self.is_acknowledgement:
+            return "Acknowledged"
+        if self.reason in _REASON_WORDS:
+            return _REASON_WORDS[self.reason]
+        return f"Still {self.event.state}" if self.action is Action.REPEAT else self.event.state
+
+
+_CALLING_NOBODY = frozenset({Why.RECOVERED, Why.CALM, Why.DIGEST, Why.SUMMARY})
+_ACTION_WORDS = {Action.RECOVER: "Recovered", Action.TEST: "Test"}
+_REASON_WORDS: Mapping[str, str] = {
+    Why.DIGEST: "Digest",
+    Why.SUMMARY: "Held back",
+    Why.FLAPPING: "Flapping",
+    Why.CALM: "Calm again",
+}
 
 
 @dataclass(frozen=True, slots=True)

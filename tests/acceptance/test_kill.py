@@ -41,6 +41,9 @@ def config(folder: Path, stand_ins: StandIns) -> None:
 [channels.hook]
 type = "webhook"
 url = "{stand_ins.url}/hook"
+allow_http = true
+allow_private = ["127.0.0.1/32"]
+allow_ports = [{stand_ins.http_port}]
 
 [[routes]]
 when = "is_failed and is_task"

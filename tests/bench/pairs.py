@@ -30,12 +30,15 @@ from tocsin.delivery.sender import Destination, Sender
 from tocsin.delivery.worker import Worker, WorkerSettings
 from tocsin.flows.flow import Flow
 from tocsin.flows.task import task
+from tocsin.hub.engine import Engine
 from tocsin.hub.hub import Hub, Outbox
+from tocsin.hub.policy import Policy
 from tocsin.hub.spill import Spill
 from tocsin.plugins.calls import Hooks
 from tocsin.plugins.catalog import Catalog
 from tocsin.routing.router import Route, Router
-from tocsin.store.records import IncidentStep, Plan, Planned
+from tocsin.store.protocol import Transaction
+from tocsin.store.records import Planned
 from tocsin.store.sqlite import SqliteStore
 from tocsin_hooks import specs
 from tocsin_hooks.filters import when
@@ -221,8 +224,13 @@ def _raw_sqlite(folder: Path) -> sqlite3.Connection:
 
 
 def _append(store: SqliteStore, name: str) -> None:
-    plan = Plan(IncidentStep.NONE, (Planned("ops", "pages", Action.EVENT),))
-    store.append(sample_event(id=name, sequence=None), "key", lambda _: plan, now=pendulum.now("UTC"))
+    event, now = sample_event(id=name, sequence=None), pendulum.now("UTC")
+
+    def work(tx: Transaction) -> None:
+        if tx.sequence_of(event.id) is None:
+            tx.deliver(tx.add_event(event), None, Planned("ops", "pages", Action.EVENT), now=now)
+
+    store.transact(work)
 
 
 def append_pair(producers: int, floor_batch: int) -> Any:
@@ -270,13 +278,14 @@ DELIVERIES = 200
 def delivery_sides(threads: int = 4) -> Iterator[tuple[Work, Work]]:
     with tempfile.TemporaryDirectory() as folder, Receiver() as sink:
         store, count = SqliteStore(Path(folder) / "tocsin.db"), iter(range(10**9))
-        config = WebhookConfig.model_validate({"url": sink.url})
+        loopback = {"allow_http": True, "allow_private": "127.0.0.1/32", "allow_ports": sink.port}
+        config = WebhookConfig.model_validate({"url": sink.url, **loopback})
         hooks = Hooks(Catalog())
         clock = SystemClock()
         sender = Sender({"ops": Destination(lambda: WebhookChannel(config))}, hooks, clock)
         worker = Worker(store, sender, clock, WorkerSettings(threads=threads))
         router = Router((Route("pages", when("is_failed"), ("ops",)),))
-        hub = Hub(hooks, clock, Outbox(store, router, Spill(Path(folder) / "spill"), worker.wake))
+        hub = Hub(hooks, clock, Outbox(store, Engine(Policy(router)), Spill(Path(folder) / "spill"), worker.wake))
         from tocsin_hooks.states import Failed
 
         state, body = Failed(), sample_event().to_json().encode()

@@ -84,6 +84,9 @@ WEBHOOK = """
 [channels.hook]
 type = "webhook"
 url = "http://127.0.0.1:{port}/"
+allow_http = true                    # by default a webhook posts to public addresses, over https
+allow_private = ["127.0.0.1/32"]
+allow_ports = [{port}]
 """
 
 

@@ -3,27 +3,39 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
 import click
+import pendulum
 
 from tocsin.assembly import Assembly
 from tocsin.cli.configured import assembled, opened
-from tocsin.cli.explanation import as_data, explained, show
+from tocsin.cli.explanation import as_data, explained
+from tocsin.cli.explanation_text import show
+from tocsin.cli.operating import moment_of, span_of
 from tocsin.cli.output import json_option, print_json
 from tocsin.cli.values import pairs, parameters
 from tocsin.errors import TocsinError, did_you_mean
+from tocsin.routing.moments import later
+from tocsin.store.protocol import Store
+from tocsin.store.reading import BEGINNING, events_between, newest_event
 from tocsin_hooks.events import Event, ExceptionSummary
 from tocsin_hooks.states import State, family
 
 _EXAMPLES = """\b
 Examples:
   tocsin explain --state Failed --flow etl --task load
-  tocsin explain --state Retrying --flow etl --task load --attempt 2 --max-attempts 4 --tag prod
-  tocsin explain --event event.json
+  tocsin explain --state Failed --flow etl --tag prod --at 2026-03-01T03:00Z
+  tocsin explain --last --at event
+  tocsin explain --event event.json --ahead 1d
   tocsin explain --delivery 5e1c
 """
+
+_WHOLE = {"file": "--event", "event_id": "--event-id", "delivery": "--delivery", "last": "--last"}
+"""What says by itself which event is meant."""
 
 
 @click.command(epilog=_EXAMPLES)
@@ -37,42 +49,67 @@ Examples:
 @click.option("--max-attempts", type=click.IntRange(min=1), help="How many attempts there can be.")
 @click.option("--exception", metavar="TYPE[: TEXT]", help="The exception, such as 'ValueError: no rows'.")
 @click.option("--event", "file", type=click.File(encoding="utf-8"), help="A file with an event in JSON, '-' for stdin.")
+@click.option("--event-id", metavar="ID", help="The event in history whose id begins with ID.")
 @click.option("--delivery", metavar="ID", help="The event of the delivery whose id begins with ID.")
+@click.option("--last", is_flag=True, help="The newest event in history.")
+@click.option("--at", metavar="TIME", help="When it happens; 'event': when it did.  [default: now]")
+@click.option("--ahead", metavar="SPAN", default="1h", show_default=True, help="How far to look for what follows.")
 @json_option
 @click.pass_context
-def command(ctx: click.Context, /, as_json: bool, **given: Any) -> None:
+def command(ctx: click.Context, /, as_json: bool, at: str | None, ahead: str, **given: Any) -> None:
     """Show which routes act on an event, which do not and why, and the messages that would be sent.
 
-    The event is made up from the options, or read with --event, or looked up with --delivery. Nothing is sent or
-    stored; incidents that are open count.
+    The event is made up from the options, or read with --event, or one in history. It is explained as if it were new:
+    nothing is sent or stored, but all that is stored counts, such as open incidents, groups and silences.
     """
-    made_up = {name: value for name, value in given.items() if value not in (None, ())}
+    made_up = {name: value for name, value in given.items() if value not in (None, (), False)}
     if not made_up:
         raise click.UsageError("describe an event, as in: tocsin explain --state Failed --flow etl --task load", ctx)
-    if len({"file", "delivery"} & made_up.keys()) and len(made_up) > 1:
-        raise click.UsageError("--event and --delivery say all there is to say; leave the other options out", ctx)
-    if not {"file", "delivery", "state"} & made_up.keys():
+    if _WHOLE.keys() & made_up.keys() and len(made_up) > 1:
+        told = f"{', '.join(list(_WHOLE.values())[:-1])} and --last"
+        raise click.UsageError(f"each of {told} says all there is to say; leave the other options out", ctx)
+    if not {*_WHOLE, "state"} & made_up.keys():
         raise click.UsageError("say which state was entered, as in: --state Failed", ctx)
+    span = timedelta(0) if ahead.strip() == "0" else span_of(ahead, "--ahead")
     assembly = assembled()
-    event = _event(assembly, made_up)
-    found = explained(assembly, event)
+    now = assembly.clock.now()
+    its_own = at is not None and at.strip().casefold() == "event"
+    moment = now if at is None or its_own else moment_of(at, "--at", after=now, timezone=assembly.config.timezone)
+    event = _event(assembly, made_up, moment)
+    moment = event.time if its_own else moment
+    try:
+        found = explained(assembly, event, at=moment, ahead=span)
+    except OverflowError:
+        raise TocsinError(f"what follows on '{moment.isoformat()}' is past the end of the calendar") from None
     if as_json:
         print_json(as_data(found))
     else:
         show(found)
 
 
-def _event(assembly: Assembly, given: dict[str, Any]) -> Event:
+def _event(assembly: Assembly, given: dict[str, Any], at: datetime) -> Event:
     if "file" in given:
         return event_in(given["file"])
-    if "delivery" in given:
-        return _event_of_delivery(assembly, given["delivery"])
+    if not given.keys() & _WHOLE.keys():
+        return _made_up(assembly, given, at)
+    with opened(assembly) as store:
+        if "delivery" in given:
+            return _event_of_delivery(store, given["delivery"])
+        if "event_id" in given:
+            return _event_of_id(store, given["event_id"], assembly.clock.now())
+        newest = None if store is None else newest_event(store, assembly.clock.now())
+    if newest is None:
+        raise TocsinError("there is no event in history yet")
+    return newest
+
+
+def _made_up(assembly: Assembly, given: dict[str, Any], at: datetime) -> Event:
     kind = state_class(given["state"])
     error, _, text = given.get("exception", "").partition(":")
     attempt = given.get("attempt", 1)
     return Event(
         id=assembly.clock.new_id(),
-        time=assembly.clock.now(),
+        time=pendulum.instance(at).in_timezone("UTC"),
         flow=given.get("flow", "flow"),
         run_id=assembly.clock.new_id(),
         state=kind.__name__,
@@ -109,10 +146,22 @@ def event_in(file: TextIO) -> Event:
         raise TocsinError(f"'{name}' holds no event: {error}") from error
 
 
-def _event_of_delivery(assembly: Assembly, prefix: str) -> Event:
-    with opened(assembly) as store:
-        found = [] if store is None else store.delivery(prefix)
+def _event_of_delivery(store: Store | None, prefix: str) -> Event:
+    found = [] if store is None else store.delivery(prefix)
     if len(found) != 1:
         known = "no delivery begins" if not found else f"{len(found)} deliveries begin"
         raise TocsinError(f"{known} with '{prefix}'; 'tocsin deliveries' lists them")
     return found[0].event
+
+
+def _event_of_id(store: Store | None, prefix: str, now: datetime) -> Event:
+    exact = None if store is None else store.transact(lambda tx: tx.event(prefix), keep=False)
+    if store is None or exact is not None or not prefix:
+        found = [] if exact is None else [exact]
+    else:
+        every = events_between(store, BEGINNING, later(now, timedelta(days=365)))
+        found = list(islice((event for event in every if event.id.startswith(prefix)), 2))
+    if len(found) != 1:
+        known = "no event in history begins" if not found else "several events in history begin"
+        raise TocsinError(f"{known} with '{prefix}'; give {'another' if not found else 'more of it'}")
+    return found[0]

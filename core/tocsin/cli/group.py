@@ -33,11 +33,16 @@ COMMANDS = {
     "run": Entry("tocsin.cli.run", "Run a flow, deliver its messages, and sum both up"),
     "check": Entry("tocsin.cli.check", "Show every mistake in the config"),
     "explain": Entry("tocsin.cli.explain", "Show which routes act on an event, which do not, and why"),
+    "backtest": Entry("tocsin.cli.backtest", "Show what another config would have sent for past events"),
     "test": Entry("tocsin.cli.test", "Send one test message to a channel"),
     "inbox": Entry("tocsin.cli.inbox", "Read the messages of the inbox channel"),
     "plugins": Entry("tocsin.cli.plugins", "Show the installed plugins and what they provide"),
     "deliveries": Entry("tocsin.cli.deliveries", "Show what was sent, what waits and what failed; retry it"),
+    "incidents": Entry("tocsin.cli.incidents", "Show the problems that are open"),
+    "ack": Entry("tocsin.cli.ack", "Acknowledge an incident: somebody is on it"),
+    "silence": Entry("tocsin.cli.silence", "For a while, tell nobody of what a filter matches"),
     "hub": Entry("tocsin.cli.hub", "Deliver what is due until stopped"),
+    "tick": Entry("tocsin.cli.tick", "Do and deliver once what is due; for cron"),
 }
 """tocsin's own commands, in the order in which one meets them."""
 

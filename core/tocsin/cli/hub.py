@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from datetime import timedelta
 from types import FrameType
 from typing import Any
 
@@ -16,15 +16,18 @@ from tocsin.assembly import Assembly
 from tocsin.cli.configured import assembled
 from tocsin.cli.diagnostics import visible
 from tocsin.cli.output import count
+from tocsin.cli.tally import counted
+from tocsin.delivery.presence import SEEN_EVERY, announce, leave
+from tocsin.delivery.timekeeper import Timekeeper
+from tocsin.reload import Reloader
 from tocsin.settings.issues import listed
-from tocsin_hooks.messages import Message, Receipt, SendError
-from tocsin_hooks.specs import hookimpl
 
 _EXAMPLES = """\b
 Examples:
   tocsin hub                    run until SIGTERM or Ctrl-C
   tocsin hub --once             deliver what is due, then end; for cron
 """
+_LOOK_EVERY = timedelta(seconds=1)  # for what other processes planned, and for the config
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -32,26 +35,57 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 @click.option("--once", is_flag=True, help="Deliver what is due, then end: with 1 if something is left, else with 0.")
 @click.pass_context
 def command(ctx: click.Context, once: bool) -> None:
-    """Deliver what is due, and what other processes plan, until stopped.
+    """Deliver what is due and what other processes plan, and keep time for all of them, until stopped.
+
+    Groups, digests, reminders, escalations and watches come from here. A config that is changed is taken up by itself,
+    or at once on SIGHUP; one with mistakes is announced, and the hub goes on with the one before.
 
     SIGTERM or Ctrl-C ends it: nothing more is begun, what is under way is waited for a bounded time. A second one ends
     it at once. Nothing is lost either way.
     """
     assembly = assembled()
-    with _counted(assembly) as tally, _stop_signals() as stop:
+    with counted(assembly) as tally, _stop_signals() as stop:
         _say(_start_line(assembly))
         assembly.start()
         if not once:
-            assembly.worker.wake()
-            stop.wait()
-            _say("stopping: waiting for what is under way")
-            assembly.worker.stop(assembly.config.delivery.drain)
-            assembly.store.close()
+            _serve(assembly, stop)
             _say(f"stopped: {tally}")
             return
         left = assembly.finish()
         _say(f"{tally}, {left} left")
         ctx.exit(1 if left or tally.dead else 0)
+
+
+def _serve(assembly: Assembly, stop: threading.Event) -> None:
+    """Deliver and keep time until `stop` is set."""
+    reloader = Reloader(assembly)
+    seen_at = -SEEN_EVERY.total_seconds()
+
+    def also() -> None:
+        nonlocal seen_at
+        now = assembly.clock.monotonic()
+        if now - seen_at >= SEEN_EVERY.total_seconds():
+            announce(assembly.store, assembly.clock.now())
+            seen_at = now
+        assembly.rounds.look()
+        reloader.look()
+
+    timekeeper = Timekeeper(assembly.hub, assembly.clock, look_every=_LOOK_EVERY, also=also)
+    assembly.timekeeper.stop()  # the one that sleeps until its own process wakes it
+    assembly.hub.on_timer = timekeeper.wake
+    before = signal.signal(signal.SIGHUP, lambda *_: reloader.ask())
+    try:
+        reloader.settle()
+        timekeeper.wake()
+        assembly.worker.wake()
+        stop.wait()
+        _say("stopping: waiting for what is under way")
+        timekeeper.stop()
+        assembly.worker.stop(assembly.config.delivery.drain)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+        leave(assembly.store)
+        assembly.store.close()
 
 
 def _say(text: str) -> None:
@@ -64,48 +98,6 @@ def _start_line(assembly: Assembly) -> str:
     where = config.path if config.path is not None else "the environment"
     routes = count(len(config.routes), "route")
     return f"tocsin hub: config {where}, store {config.store.path}, channels {channels}, {routes}"
-
-
-@dataclass
-class Tally:
-    """How many deliveries ended how, as a plugin of its own."""
-
-    delivered: int = 0
-    failed: int = 0
-    dead: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def __str__(self) -> str:
-        retried = f", {count(self.failed, 'failed try')}" if self.failed else ""
-        return f"{self.delivered} delivered, {self.dead} dead{retried}"
-
-    @hookimpl
-    def tocsin_delivered(self, message: Message, receipt: Receipt) -> None:  # noqa: ARG002
-        """Count."""
-        with self._lock:
-            self.delivered += 1
-
-    @hookimpl
-    def tocsin_delivery_failed(self, message: Message, error: SendError, retry_in: float) -> None:  # noqa: ARG002
-        """Count."""
-        with self._lock:
-            self.failed += 1
-
-    @hookimpl
-    def tocsin_delivery_dead(self, message: Message, error: SendError) -> None:  # noqa: ARG002
-        """Count."""
-        with self._lock:
-            self.dead += 1
-
-
-@contextmanager
-def _counted(assembly: Assembly) -> Iterator[Tally]:
-    tally, pm = Tally(), assembly.hooks.catalog.pm
-    pm.register(tally, "tocsin.hub.tally")
-    try:
-        yield tally
-    finally:
-        pm.unregister(tally)
 
 
 @contextmanager

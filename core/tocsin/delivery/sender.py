@@ -10,8 +10,9 @@ from datetime import timedelta
 
 from tocsin.clock import Clock
 from tocsin.delivery.backoff import Backoff
+from tocsin.delivery.envelopes import envelope_of
 from tocsin.plugins.calls import Hooks
-from tocsin.routing.compose import Envelope, Template, compose
+from tocsin.routing.compose import Template, compose
 from tocsin.store.records import Leased, Outcome
 from tocsin_hooks.channels import Channel
 from tocsin_hooks.messages import Action, Message, Reason, Receipt, SendError
@@ -39,13 +40,21 @@ class Sender:
         hooks: Hooks,
         clock: Clock,
         templates: Mapping[str, Template] | None = None,
+        timezone: str = "UTC",
     ) -> None:
         self._destinations = destinations
         self._templates = templates or {}
         self._hooks = hooks
         self._clock = clock
+        self._timezone = timezone
         self._channels: dict[str, Channel] = {}
         self._building = threading.Lock()
+
+    def adopt(self, destinations: Mapping[str, Destination], templates: Mapping[str, Template], timezone: str) -> None:
+        """Go on with another config; channels are made anew when they are next needed."""
+        with self._building:
+            self._destinations, self._templates, self._timezone = destinations, templates, timezone
+            self._channels = {}
 
     def attempt(self, delivery: Leased) -> tuple[Outcome, Callable[[], None]]:
         """Try once. Returns the outcome to record, and what to tell observers after it was recorded."""
@@ -64,21 +73,18 @@ class Sender:
 
     def message(self, delivery: Leased) -> Message:
         """The message of a delivery."""
-        incident = delivery.incident
-        envelope = Envelope(
-            id=delivery.id,
-            channel=delivery.channel,
-            route=delivery.route,
-            action=delivery.action,
+        envelope = envelope_of(
+            delivery.planned,
+            delivery.id,
+            at=delivery.created_at,
+            timezone=self._timezone,
             attempt=delivery.attempt,
             may_repeat=delivery.may_repeat,
-            incident="" if incident is None else incident.key,
-            incident_opened_at=None if incident is None else incident.opened_at,
         )
         return compose(delivery.event, envelope, self._templates.get(delivery.template))
 
     def _send(self, delivery: Leased, message: Message) -> Receipt:
-        if delivery.action is Action.RECOVER and delivery.previous is None:
+        if delivery.action is Action.RECOVER and delivery.previous is None and delivery.planned.thread:
             return Receipt("nothing to recover: this channel never accepted a message of the incident", sent=False)
         return self._hooks.send(self.channel(delivery.channel), message, delivery.previous)
 

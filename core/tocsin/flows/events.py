@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from urllib.parse import quote
 
 from tocsin.clock import Clock, SystemClock
 from tocsin.flows.parameter import is_plain
 from tocsin.flows.task import Task
 from tocsin_hooks.events import Event, ExceptionSummary
-from tocsin_hooks.states import Finished, Retrying, State, family
+from tocsin_hooks.states import Failed, Finished, Retrying, State, family
 
 if TYPE_CHECKING:
     import pendulum
@@ -30,6 +31,23 @@ REPR_CAP = 200
 """Characters kept of a parameter that has no JSON form."""
 
 
+class Standing(NamedTuple):
+    """How a failure stands to others of its run: from which it follows, or what it keeps from running."""
+
+    causes: tuple[str, ...] = ()
+    blocks: int = 0
+    blocked: tuple[str, ...] = ()
+
+    def facts(self, flow: str) -> dict[str, Any]:
+        """The same as fields of an event of this flow.
+
+        >>> Standing(causes=("load[3]",)).facts("etl")
+        {'causes': ('etl/load[3]',), 'blocks': 0, 'blocked': ()}
+        """
+        causes = tuple([f"{flow}/{name}" for name in self.causes])
+        return {"causes": causes, "blocks": self.blocks, "blocked": self.blocked}
+
+
 class Attempt(Protocol):
     """What a runner knows of the attempt it makes; it stands in the context under `attempt`."""
 
@@ -38,6 +56,10 @@ class Attempt(Protocol):
     """The clock's `monotonic()` when the attempt began running."""
     will_retry: bool
     """Whether the failure being told is not the last word."""
+
+    def standing(self, state: State) -> Standing:
+        """How a failure that is the last word stands to others of the run."""
+        ...
 
 
 def event_of(
@@ -61,7 +83,7 @@ def event_of(
     kind = type(new_state)
     flow_tags = context.get("flow_tags", ())
     started = attempt.started if attempt else None
-    return Event.of_change(
+    event = Event.of_change(
         ("tocsin", run_id, task_run_id, map_index, count, loop_count, kind.__name__),
         time=clock.now() if time is None else time,
         flow=context.get("flow_name", ""),
@@ -85,6 +107,23 @@ def event_of(
         labels={},
         next_attempt_at=new_state.start_time if isinstance(new_state, Retrying) else None,
     )
+    if isinstance(new_state, Failed) and attempt and not attempt.will_retry:
+        vars(event).update(attempt.standing(new_state).facts(event.flow))  # which nobody has seen yet
+    if "runs_seen_at" in context:
+        vars(event)["url"] = run_url(context["runs_seen_at"], run_id, task_run_id)
+    return event
+
+
+def run_url(base: str, run_id: str, task_run_id: str = "") -> str:
+    """Where a run can be seen, below the address at which all are; nothing for a run without an id.
+
+    >>> run_url("https://runs.example.org/", "r1"), run_url("https://runs.example.org", "r1", "r1/load rows-1")
+    ('https://runs.example.org/flow-run/r1', 'https://runs.example.org/task-run/r1/load%20rows-1')
+    """
+    if not run_id:
+        return ""
+    kind, name = ("task-run", task_run_id) if task_run_id else ("flow-run", run_id)
+    return f"{base.rstrip('/')}/{kind}/{quote(name)}"
 
 
 def plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,20 +5,27 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from tocsin.clock import Clock
-from tocsin.hub.incidents import ends_incident, incident_key, plan
+from tocsin.hub import heartbeats
+from tocsin.hub.engine import POSTPONED, Engine
+from tocsin.hub.heart import Heart
+from tocsin.hub.incidents import ends_incident, incident_key
+from tocsin.hub.policy import Policy
 from tocsin.hub.relevance import may_match
 from tocsin.hub.spill import Spill, SpillError, spill_path
+from tocsin.hub.turn import Result
+from tocsin.identity import Process
 from tocsin.plugins.calls import Hooks
-from tocsin.routing.compile import router_of
-from tocsin.routing.router import Route, Router
+from tocsin.routing.router import Route
 from tocsin.settings import Config
+from tocsin.settings.alerts import RouteOptions
 from tocsin.store.protocol import Store
-from tocsin.store.records import OpenIncident, Plan, Stored, StoreError
+from tocsin.store.records import StoreError
 from tocsin_hooks.errors import FilterError
 from tocsin_hooks.events import Event, event_id
 from tocsin_hooks.filters import Filter
@@ -26,8 +33,6 @@ from tocsin_hooks.secrets import redact
 from tocsin_hooks.states import State, family
 
 _log = logging.getLogger("tocsin.hub")
-
-DEFAULT_KEY = ("project", "flow", "task")
 
 
 class Note(Protocol):
@@ -62,17 +67,21 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
-    """Where routed events go: the store, the file beside it for when it refuses, and whom to wake."""
+    """Where routed events go: the store, who decides, the file beside it for when it refuses, and whom to wake."""
 
     store: Store
-    router: Router
+    engine: Engine
     spill: Spill
     wake: Callable[[], None]
-    key: tuple[str, ...] = DEFAULT_KEY
-    tell_recovery: bool = True
-    project: str = ""
-    filters: Mapping[str, Filter] = field(default_factory=dict)
-    """The named filters of the config, for expressions in code that refer to them."""
+
+    @property
+    def policy(self) -> Policy:
+        """What the config asks for."""
+        return self.engine.policy
+
+
+def _nothing() -> None:
+    """Do nothing."""
 
 
 class Hub:
@@ -87,28 +96,22 @@ class Hub:
         self.clock = clock
         self.outbox = outbox
         self.counters = Counters()
+        self.on_timer: Callable[[], None] = _nothing
+        """Called when something may have to be done at another time than before."""
+        self.heart: Heart | None = None
+        """Tells others that the runs of this process are under way."""
         self._relevant: dict[tuple[str, type[State]], bool] = {}
         self._lock = threading.Lock()
 
     @classmethod
     def from_config(cls, config: Config, *, hooks: Hooks, store: Store, clock: Clock, wake: Callable[[], None]) -> Hub:
         """The hub that a config describes. `wake` is called when deliveries were committed."""
-        outbox = Outbox(
-            store=store,
-            router=router_of(config),
-            spill=Spill(spill_path(config.store.path)),
-            wake=wake,
-            key=tuple(config.defaults.key),
-            tell_recovery=config.defaults.recover.notice,
-            project=config.project,
-            filters=config.filters,
-        )
-        return cls(hooks, clock, outbox)
+        return cls(hooks, clock, Outbox(store, Engine(Policy.of(config)), Spill(spill_path(config.store.path)), wake))
 
     @property
     def filters(self) -> Mapping[str, Filter]:
         """The named filters of the config."""
-        return {} if self.outbox is None else self.outbox.filters
+        return {} if self.outbox is None else self.outbox.policy.filters
 
     @property
     def spill_path(self) -> Path | None:
@@ -126,6 +129,8 @@ class Hub:
             self._relevant[subject, kind] = relevant
         if relevant or self.hooks.observes(subject, family(kind)):
             return True
+        if self.heart is not None and task is None and (state.is_running() or state.is_finished()):
+            return True
         return self._ends_incidents(kind) and self._any_open()
 
     def _ends_incidents(self, kind: type[State]) -> bool:
@@ -140,10 +145,12 @@ class Hub:
     def _routes_want(self, subject: str, kind: type[State]) -> bool:
         if self.outbox is None:
             return False
-        router, names = self.outbox.router, family(kind)
-        filters = [route.filter for route in router.routes]
-        if router.default_send:
-            filters.append(router.opens)
+        policy, names = self.outbox.policy, family(kind)
+        filters = [route.filter for route in policy.router.routes]
+        if policy.tracks:
+            filters.append(policy.router.opens)
+        if policy.keep_all or (subject == "flow" and policy.watches):
+            return True
         return any(f is None or may_match(f, names, subject) for f in filters)
 
     def publish(self, event: Event, state: State, notes: Sequence[Note] = ()) -> State:
@@ -154,41 +161,171 @@ class Hub:
         settled = state
         if self.hooks.proposes and (settled := self.hooks.propose(event, state)) is not state:
             event = settled_event(event, settled)
-        if self.outbox is not None and self.outbox.project and not event.project:
-            event = event.replace(project=self.outbox.project)
-        if self.hooks.enriches and (labels := self.hooks.enrich(event)):
-            event = event.replace(labels={**labels, **event.labels})
+        event = self.enriched(event)
+        if self.heart is not None and not event.task:
+            self._beat_for(self.heart, event)
         if self.outbox is not None and not event.will_retry:
             event = self._route(self.outbox, event, notes)
         self.hooks.observe(event)
         return settled
 
+    def live_by(self, heart: Heart) -> None:
+        """Let others know, from now on, which runs of this process are under way."""
+        self.heart, heart.on_lost = heart, self._say_once
+
+    @staticmethod
+    def _beat_for(heart: Heart, event: Event) -> None:
+        if event.is_a("Running"):
+            heart.begin(event)
+        elif heartbeats.ends(event):
+            heart.end(event)
+
+    def enriched(self, event: Event) -> Event:
+        """The event with the config's project and the labels that plugins add."""
+        if self.outbox is not None and self.outbox.policy.project and not event.project:
+            event = event.replace(project=self.outbox.policy.project)
+        if self.hooks.enriches and (labels := self.hooks.enrich(event)):
+            event = event.replace(labels={**labels, **event.labels})
+        return event
+
     def _route(self, outbox: Outbox, event: Event, notes: Sequence[Note]) -> Event:
         try:
-            stored = self.store_event(outbox, event, notes)
+            result = self.store_event(outbox, event, notes)
         except Exception as error:
             if not isinstance(error, StoreError):
                 _log.exception("event '%s %s' could not be routed", event.subject, event.state)
             self._spill(outbox, event, notes, error)
             return event
-        if stored.deliveries:
+        return result.event or event
+
+    def store_event(self, outbox: Outbox, event: Event, notes: Sequence[Note] = (), *, late: bool = False) -> Result:
+        """Decide where an event goes and commit it. Raises StoreError when the store refuses.
+
+        `late` says that it happened some time ago, perhaps in another process.
+        """
+        extra = self._code_routes(notes)
+        token = None if self.heart is None else self.heart.token(event.run_id)
+        ends = heartbeats.ends(event) and (late or token is not None)
+        if not (ends or self._matters(outbox, event, extra)):
+            return Result(event, kept=False)
+        now = self.clock.now()
+        result = outbox.store.transact(lambda tx: outbox.engine.take(tx, event, extra, now=now, token=token))
+        if ends and self.heart is not None:
+            self.heart.forget(event)
+        self._settled(outbox, result)
+        return result
+
+    def bury(self, key: str, process: Process, how: str = "") -> bool:
+        """Declare dead, and announce, the run of that key, whose `process` has ended, as `how` says.
+
+        False where somebody else did. Raises StoreError when the store refuses.
+        """
+        if self.outbox is None:
+            return False
+        outbox, now = self.outbox, self.clock.now()
+        result = outbox.store.transact(lambda tx: outbox.engine.bury(tx, key, process, how, now=now))
+        self._settled(outbox, result)
+        return bool(result.crashed)
+
+    def _matters(self, outbox: Outbox, event: Event, extra: Sequence[Route]) -> bool:
+        """Whether an event has to be taken to the store at all: most successes need not."""
+        policy = outbox.policy
+        if policy.keep_all or (policy.watches and not event.task):
+            return True
+        opens = policy.router.opens
+        if policy.tracks and opens is not None and opens.matches(event):
+            return True
+        if policy.router.decide(event, extra).matched:
+            return True
+        return ends_incident(event) and outbox.store.is_open(incident_key(event, policy.key))
+
+    def _settled(self, outbox: Outbox, result: Result) -> None:
+        for suppression in result.suppressed:
+            _log.debug("not sent: %s %s", suppression.stage, suppression.reason)
+        if result.sent:
             outbox.wake()
-        return stored.event
+        if result.timers:
+            self.on_timer()
+        if result.refused:
+            self._say_once(result.refused)
+        for event in result.crashed:
+            self.hooks.observe(event)
 
-    def store_event(self, outbox: Outbox, event: Event, notes: Sequence[Note] = ()) -> Stored:
-        """Decide where an event goes and commit it. Raises StoreError when the store refuses."""
-        decision = outbox.router.decide(event, self._code_routes(notes))
-        opens = outbox.router.opens is not None and outbox.router.opens.matches(event)
-        key = incident_key(event, outbox.key)
-        if not (decision.matched or opens or ends_incident(event)):
-            return Stored(event)
-        if not decision.matched and not outbox.store.is_open(key):
-            return Stored(event)
+    # ------------------------------------------------------------ time
 
-        def planner(incident: OpenIncident | None) -> Plan:
-            return plan(event, decision, incident, opens=opens, tell_recovery=outbox.tell_recovery)
+    def adopt(self, policy: Policy) -> None:
+        """Go on with another config. Raises StoreError, and goes on with the present one, where the store refuses."""
+        if self.outbox is None:
+            return
+        engine, now = Engine(policy), self.clock.now()
+        result = self.outbox.store.transact(lambda tx: engine.prepare(tx, now))
+        self.outbox = replace(self.outbox, engine=engine)
+        self._settled(self.outbox, result)
+        self._relevant = {}
+        self.on_timer()
 
-        return outbox.store.append(event, key, planner, now=self.clock.now())
+    def owed_at(self) -> datetime | None:
+        """When there is next a message to tell that was held back, other than a reminder. Raises StoreError."""
+        if self.outbox is None:
+            return None
+        return self.outbox.store.transact(self.outbox.engine.owed_at, keep=False)
+
+    def prepare(self) -> None:
+        """Make what is stored fit the config. Raises StoreError."""
+        if self.outbox is not None:
+            outbox, now = self.outbox, self.clock.now()
+            self._settled(outbox, outbox.store.transact(lambda tx: outbox.engine.prepare(tx, now)))
+
+    def next_due(self) -> datetime | None:
+        """When there is next something to do because time passed; None when nothing waits. Raises StoreError."""
+        return None if self.outbox is None else self.outbox.store.next_cell_due()
+
+    def tick(self) -> list[Result]:
+        """Do everything that is due now: what came of it. Raises StoreError."""
+        results: list[Result] = []
+        if self.outbox is None:
+            return results
+        outbox, now = self.outbox, self.clock.now()
+        while True:
+            try:
+                result = outbox.store.transact(lambda tx: outbox.engine.tick(tx, now=now))
+            except StoreError:
+                raise
+            except Exception:
+                results += self._tick_one_by_one(outbox, now)
+                return results
+            if result is None:
+                return results
+            self._settled(outbox, result)
+            results.append(result)
+
+    def _tick_one_by_one(self, outbox: Outbox, now: datetime) -> list[Result]:
+        """Do what is due, each thing by itself, so that one that cannot be done holds up no other."""
+        results = []
+        for cell in outbox.store.transact(lambda tx: tx.due_cells(now=now, limit=1000), keep=False):
+            try:
+                result = outbox.store.transact(lambda tx, cell=cell: outbox.engine.look(tx, cell, now=now))  # type: ignore[misc]
+            except StoreError:
+                raise
+            except Exception:
+                _log.exception("a timer of '%s' failed; it is tried again in a minute", cell.kind)
+                later = replace(cell, due_at=now + POSTPONED)
+                outbox.store.transact(lambda tx, later=later: tx.put(later))  # type: ignore[misc]
+            else:
+                self._settled(outbox, result)
+                results.append(result)
+        return results
+
+    def end_of_run(self) -> Result:
+        """Tell what waits for more of its group: there may be nobody to do it later. Raises StoreError."""
+        if self.outbox is None:
+            return Result()
+        outbox, now = self.outbox, self.clock.now()
+        result = outbox.store.transact(lambda tx: outbox.engine.end_of_run(tx, now=now))
+        self._settled(outbox, result)
+        return result
+
+    # ------------------------------------------------------------ routes from code
 
     def _code_routes(self, notes: Sequence[Note]) -> list[Route]:
         """The routes that code asked for, with their `@names` bound to the filters of the config."""
@@ -201,7 +338,8 @@ class Hub:
             except FilterError as error:
                 self._say_once(f"notify('{note.channel}') sends nothing: {error}")
                 continue
-            routes.append(Route(f"code:{note.channel}", wanted, (note.channel,)))
+            options = RouteOptions() if self.outbox is None else self.outbox.policy.router.default_options
+            routes.append(Route(f"code:{note.channel}", wanted, (note.channel,), options=options))
         return routes
 
     def _say_once(self, text: str) -> None:
@@ -251,7 +389,7 @@ class Hub:
         def store(event: Event, channels: Sequence[str]) -> None:
             nonlocal count
             try:
-                stored = self.store_event(outbox, event, [_SpilledNote(channel) for channel in channels])
+                self.store_event(outbox, event, [_SpilledNote(channel) for channel in channels], late=True)
             except StoreError:
                 raise  # it may answer later
             except Exception:
@@ -259,8 +397,6 @@ class Hub:
                 _log.critical("event '%s %s' is LOST", event.subject, event.state, exc_info=True)
                 return
             count += 1
-            if stored.deliveries:
-                outbox.wake()
 
         try:
             outbox.spill.replay(store)
@@ -294,4 +430,7 @@ def settled_event(event: Event, state: State) -> Event:
         exception=event.exception if "Failed" in names or "Retrying" in names else None,
         will_retry=event.will_retry and "Failed" in names,  # another failure in its place is retried as well
         next_attempt_at=getattr(state, "start_time", None) if "Retrying" in names else None,
+        causes=event.causes if "Failed" in names else (),
+        blocks=event.blocks if "Failed" in names else 0,
+        blocked=event.blocked if "Failed" in names else (),
     )

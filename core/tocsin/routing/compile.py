@@ -15,6 +15,7 @@ def router_of(config: Config) -> Router:
         default_send=tuple(config.defaults.send or ()),
         default_template=config.defaults.template or "",
         opens=config.defaults.opens,
+        default_options=config.defaults.options,
     )
 
 
@@ -28,6 +29,7 @@ def _below(parent: str | None, routes: Sequence[RouteSettings]) -> tuple[Route, 
             template=route.template,
             stop=route.stop,
             children=_below(route.name, routes),
+            options=route.options,
         )
         for route in routes
         if route.under == parent

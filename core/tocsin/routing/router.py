@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from tocsin.routing.index import RouteIndex
+from tocsin.settings.alerts import RouteOptions
 from tocsin_hooks.events import Event
 from tocsin_hooks.filters import Filter
 
@@ -22,6 +23,8 @@ class Route:
     template: str | None = None
     stop: bool = False
     children: tuple[Route, ...] = ()
+    options: RouteOptions = field(default_factory=RouteOptions)
+    """How it sends, with all that it inherits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,7 @@ class Target:
     channel: str
     route: str
     template: str = ""
+    options: RouteOptions = field(default_factory=RouteOptions, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class Decision:
 
     targets: tuple[Target, ...] = ()
     matched: bool = False
+    nowhere: tuple[str, ...] = ()
+    """The routes that act, and send to nobody on purpose."""
 
 
 DEFAULTS = "defaults"
@@ -81,6 +87,7 @@ class Router:
     default_send: tuple[str, ...] = ()
     default_template: str = ""
     opens: Filter | None = None
+    default_options: RouteOptions = field(default_factory=RouteOptions)
 
     @cached_property
     def _index(self) -> RouteIndex:
@@ -96,7 +103,7 @@ class Router:
         """Where `event` goes; `extra` routes, from code, come after all others and whatever stopped."""
         acting, _ = self._acting(self._candidates(event), event, self.default_send, self.default_template)
         if not acting and self.default_send and (self.opens is None or self.opens.matches(event)):
-            acting.append(_Acting(Route(DEFAULTS), self.default_send, self.default_template))
+            acting.append(_Acting(self._defaults, self.default_send, self.default_template))
         acting += [
             _Acting(route, route.send or (), route.template or self.default_template)
             for route in extra
@@ -105,8 +112,24 @@ class Router:
         targets: dict[str, Target] = {}
         for act in acting:
             for channel in act.send:
-                targets.setdefault(channel, Target(channel, act.route.name, act.template))
-        return Decision(tuple(targets.values()), matched=bool(acting))
+                targets.setdefault(channel, Target(channel, act.route.name, act.template, act.route.options))
+        nowhere = tuple(act.route.name for act in acting if not act.send)
+        return Decision(tuple(targets.values()), bool(acting), nowhere)
+
+    @cached_property
+    def _defaults(self) -> Route:
+        return Route(DEFAULTS, options=self.default_options)
+
+    @cached_property
+    def options(self) -> dict[str, RouteOptions]:
+        """The options of every route, by its name; of the defaults as well."""
+        found = {DEFAULTS: self.default_options}
+        waiting = list(self.routes)
+        while waiting:
+            route = waiting.pop()
+            found[route.name] = route.options
+            waiting += route.children
+        return found
 
     def _acting(
         self, routes: Sequence[Route], event: Event, send: tuple[str, ...], template: str

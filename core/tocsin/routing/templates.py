@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from tocsin.routing.envelope import Envelope
 from tocsin_hooks.events import Event
+from tocsin_hooks.messages import Action, Item, Why
 
 OUTPUT_CAP = 20_000
 """Characters that a template may produce; what is longer is cut, and says so."""
@@ -47,16 +50,20 @@ def render(template: str, data: Mapping[str, Any]) -> str:
 
 
 def check_template(template: str) -> str | None:
-    """What is wrong with a template, tried on an event that has everything; None when nothing is."""
+    """What is wrong with a template, tried on a message that has everything; None when nothing is."""
+    event, envelope = _sample()
+    data = template_data(event, envelope)
+    for name in ("params", "parameters", "context", "labels", "group"):
+        data[name] = _Anything(data[name])
     try:
-        render(template, template_data(_sample()))
+        render(template, data)
     except ValueError as error:
         return str(error)
     return None
 
 
-def template_data(event: Event) -> dict[str, Any]:
-    """What templates can read: the event's JSON form, and its extra labels under their own names."""
+def template_data(event: Event, envelope: Envelope) -> dict[str, Any]:
+    """What templates can read: the event's JSON form, its extra labels under their own names, and why it is told."""
     data = event.to_dict()
     return {
         **data["labels"],
@@ -65,14 +72,34 @@ def template_data(event: Event) -> dict[str, Any]:
         "params": data["parameters"],
         "context": data["labels"],
         "exception": data["exception"] or {"type": "", "message": "", "traceback": ""},
+        "action": str(envelope.action),
+        "incident": envelope.incident,
+        "opened_at": "" if envelope.incident_opened_at is None else envelope.incident_opened_at.isoformat(),
+        "channel": envelope.channel,
+        "route": envelope.route,
+        "reason": str(envelope.reason),
+        "group": dict(envelope.group),
+        "items": [dataclasses.asdict(item) for item in envelope.items],
+        "count": max(envelope.count, len(envelope.items), 1),
+        "silent": envelope.silent,
+        "acknowledged_by": envelope.acknowledged_by,
+        "hides": envelope.hides,
+        "say": envelope.say,
     }
 
 
-def _sample() -> Event:
+class _Anything(dict[str, Any]):
+    """A mapping that has every key: which labels and parameters there will be is not known before."""
+
+    def __missing__(self, key: str) -> str:
+        return "value"
+
+
+def _sample() -> tuple[Event, Envelope]:
     import pendulum
 
     now = pendulum.datetime(2026, 1, 2, 3, 4, 5)
-    return Event(
+    event = Event(
         id="00000000-0000-0000-0000-000000000000",
         time=now,
         flow="flow",
@@ -82,4 +109,22 @@ def _sample() -> Event:
         state_family=("Failed", "Finished"),
         duration=1.0,
         next_attempt_at=now,
+        blocks=2,
+        blocked=("one", "two"),
     )
+    envelope = Envelope(
+        id="1",
+        channel="channel",
+        route="route",
+        action=Action.OPEN,
+        incident="flow/task",
+        incident_opened_at=now,
+        reason=Why.FIRST,
+        group={"flow": "flow"},
+        items=tuple(Item(f"flow/{name}", "Failed", now.isoformat(), "ValueError: no") for name in ("one", "two")),
+        count=2,
+        acknowledged_by="somebody",
+        say="words",
+        hides=1,
+    )
+    return event, envelope

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from tocsin.clock import Clock, SystemClock
 from tocsin.errors import ParameterError
 from tocsin.flows.debug import raising
+from tocsin.flows.events import Standing
 from tocsin.flows.flow import Flow
 from tocsin.flows.handlers import StateHandler, checked_handlers
 from tocsin.flows.logs import show_logs
@@ -19,6 +20,7 @@ from tocsin.runs.executors import Executor, LocalExecutor
 from tocsin.runs.passes import Progress
 from tocsin.runs.publishing import OnChange, Publisher
 from tocsin.runs.settling import Settler, Surroundings, call_state_handlers, log
+from tocsin.runs.standings import Standings
 from tocsin.runs.surroundings import flow_context
 from tocsin.runs.task_runner import TaskRunner
 from tocsin_hooks.states import Cancelled, Mapped, Pending, Running, Scheduled, State, run_context
@@ -56,6 +58,7 @@ class FlowRunner(Settler):
         """How far the last pass came; None before the first."""
         self.at_once = False
         """Whether a retry that comes due during a pass is made in it; else, as in Prefect 1, in the next pass."""
+        self._decided = False  # whether the reference tasks have said how the flow ends
         self._attempts: TaskAttempts | None = None
         self._wanted: Collection[Task] = ()
         self._own_handlers = checked_handlers("flow runner", state_handlers)
@@ -177,6 +180,7 @@ class FlowRunner(Settler):
         progress = self.progress
         if progress is None or task_states is not progress.states:
             progress = self.progress = Progress(self.flow, task_states or {}, self.clock, at_once=self.at_once)
+            self.standings = Standings(self.flow, progress.states)
         executor = executor or self.flow.executor or LocalExecutor()
         handlers = checked_handlers("task runner", task_runner_state_handlers)
         self._attempts = self._attempts_with(executor, handlers, task_contexts or {})
@@ -205,22 +209,26 @@ class FlowRunner(Settler):
         task_contexts: Mapping[Task, Mapping[str, Any]],
     ) -> TaskAttempts:
         flow_result = getattr(self.flow, "result", None)
-        shared = Surroundings(
-            self.flow.task_state_handlers, handlers, self.publisher, self.clock, self._on_change, flow_result
-        )
+        own, publisher, clock = self.flow.task_state_handlers, self.publisher, self.clock
+        shared = Surroundings(own, handlers, publisher, clock, self._on_change, flow_result, self.standings)
         values = {key: value for key, value in run_context.get().items() if key != "attempt"}
         return TaskAttempts(self.flow, self.task_runner_cls, executor, values, shared, task_contexts)
 
     # ---------------------------------------------------------------- how it ends
+
+    def standing(self, state: State) -> Standing:  # noqa: ARG002
+        """From which failures of tasks that of the flow follows."""
+        return self.standings.of_flow() if self._decided and self.standings is not None else Standing()
 
     def _ended_as(self, state: State, progress: Progress) -> State:
         states = progress.states
         if progress.left:
             progress.fill()
             terminal = self.flow.terminal_tasks()
-            if not all(map(_has_ended, (states[task] for task in terminal))):
+            if not all(transitions.has_ended(states[task]) for task in terminal):
                 state.result = self._returned(progress)
                 return state
+        self._decided = True
         reference = set(_with_children(states[task] for task in self.flow.reference_tasks()))
         end = self.determine_final_state(state, reference, self._returned(progress), set())
         handler = self.flow.terminal_state_handler
@@ -281,10 +289,6 @@ class FlowRunner(Settler):
             end = signal.state
         stopping.leave_state(error, end)
         return end
-
-
-def _has_ended(state: State) -> bool:
-    return all(each.is_finished() for each in _with_children([state]))
 
 
 def _with_children(states: Iterable[State]) -> Iterator[State]:

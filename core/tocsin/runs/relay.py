@@ -24,8 +24,9 @@ from tocsin.flows.task import Task
 from tocsin.runs.publishing import OnChange, Publisher
 from tocsin.runs.sending import can_be_sent, dumps, loads, sendable
 from tocsin.runs.settling import Surroundings
+from tocsin.runs.standings import Standings
 from tocsin_hooks.events import Event
-from tocsin_hooks.states import Running, State
+from tocsin_hooks.states import Failed, Running, State
 
 _log = logging.getLogger("tocsin.runs")
 
@@ -97,6 +98,7 @@ class Home:
     task: Task | None = None
     publisher: Publisher | None = None
     on_change: OnChange | None = None
+    standings: Standings | None = None
 
     def take(self, answer: bytes) -> tuple[Any, BaseException | None]:
         """Tell what `perform` sent back; return the value and the error of the call."""
@@ -132,7 +134,13 @@ class Home:
             return change.new
         if not change.notes and not self.publisher.wants(change.new, self.task):
             return change.new
-        return self.publisher.publish(change.event, change.new, change.notes)
+        return self.publisher.publish(self._placed(change.event, change.new), change.new, change.notes)
+
+    def _placed(self, event: Event, state: State) -> Event:
+        """The event of a failure with its causes, or what it blocks: the other process does not know the flow."""
+        if self.standings is None or self.task is None or event.will_retry or not isinstance(state, Failed):
+            return event
+        return event.replace(**self.standings.of_task(self.task, event.map_index, state).facts(event.flow))
 
 
 def last_start(told: Told) -> int:
@@ -153,7 +161,7 @@ def pack(fn: Callable[..., Any], args: Iterable[Any]) -> tuple[bytes, Home]:
     home, relay = Home(task), Relay()
     for place, arg in enumerate(given):
         if isinstance(arg, Surroundings):
-            home = Home(task, arg.publisher, arg.on_change)
+            home = Home(task, arg.publisher, arg.on_change, arg.standings)
             relay = Relay(getattr(arg.publisher, "filters", {}))
             given[place] = relayed(arg, relay)
         elif task is not None and isinstance(arg, dict) and arg.get("caches"):
@@ -168,6 +176,7 @@ def relayed(surroundings: Surroundings, relay: Relay) -> Surroundings:
         surroundings,
         publisher=None if surroundings.publisher is None else relay,
         on_change=None if surroundings.on_change is None else relay.changed,
+        standings=None,
         clock=clock if isinstance(clock, SystemClock) or can_be_sent(clock) else SystemClock(),
     )
 

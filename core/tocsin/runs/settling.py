@@ -15,12 +15,13 @@ from typing import Any, TypeVar, cast
 
 from tocsin.clock import Clock, SystemClock
 from tocsin.flows.debug import raising
-from tocsin.flows.events import event_of
+from tocsin.flows.events import Standing, event_of
 from tocsin.flows.flow import Flow
 from tocsin.flows.handlers import StateHandler, handler_name
 from tocsin.flows.signals import ENDRUN, PAUSE, StateSignal
 from tocsin.flows.task import Task
 from tocsin.runs.publishing import OnChange, Publisher, notes_among
+from tocsin.runs.standings import Standings
 from tocsin.runs.transitions import failed
 from tocsin_hooks.results import Result
 from tocsin_hooks.states import Failed, State, run_context
@@ -42,6 +43,8 @@ class Surroundings:
     on_change: OnChange | None = None
     flow_result: Result | None = None
     """How the results of tasks are kept that do not say so themselves."""
+    standings: Standings | None = None
+    """How failures stand to one another; it stays in the process that runs the flow."""
 
 
 ALONE = Surroundings()
@@ -91,6 +94,7 @@ class Settler:
         self.state_handlers = runner_handlers
         self.clock = surroundings.clock
         self.publisher = surroundings.publisher
+        self.standings = surroundings.standings
         self.started: float | None = None
         self.will_retry = False
         self._on_change = surroundings.on_change
@@ -144,6 +148,10 @@ class Settler:
     def foresee(self, state: State) -> bool:  # noqa: ARG002
         """Whether a retry follows this state."""
         return False
+
+    def standing(self, state: State) -> Standing:  # noqa: ARG002
+        """How a failure for good stands to others of the run."""
+        return Standing()
 
     def _call_handlers(self, old: State, new: State) -> State:
         new = self.call_runner_target_handlers(old, new)

@@ -9,6 +9,7 @@ from typing import Any
 
 from tocsin.flows.context import context as current
 from tocsin.flows.debug import raising
+from tocsin.flows.events import Standing
 from tocsin.flows.signals import ENDRUN, LOOP, SUCCESS, TRIGGERFAIL, StateSignal, TaskTimeoutSignal
 from tocsin.flows.task import Task
 from tocsin.flows.triggers import Upstream
@@ -52,6 +53,12 @@ class TaskSteps(Settler):
         """Whether a retry follows this state."""
         task = self.task
         return transitions.will_retry(state, self.attempt, task.max_retries, task.retry_on)
+
+    def standing(self, state: State) -> Standing:
+        """How a failure for good stands to others of the run."""
+        if self.standings is None:
+            return Standing()
+        return self.standings.of_task(self.task, run_context.get().get("map_index"), state)
 
     # ---------------------------------------------------------------- whether it may run
 

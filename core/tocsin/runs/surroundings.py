@@ -18,6 +18,7 @@ def flow_context(flow: Flow, parameters: Mapping[str, Any], given: Mapping[str, 
     """What code in a run of `flow` finds in the context; values that are `given` win."""
     outer = run_context.get()
     now = clock.now()
+    seen_at = context.config.get("server", {}).get("ui", {}).get("url")
     effective = {each.name: each.default for each in flow.parameters() if not each.required}
     effective |= {**(given.get("parameters") or {}), **parameters}
     return {
@@ -29,6 +30,7 @@ def flow_context(flow: Flow, parameters: Mapping[str, Any], given: Mapping[str, 
         "flow_tags": frozenset(getattr(flow, "tags", ())),
         "flow_run_id": given.get("flow_run_id") or clock.new_id(),
         "flow_run_name": "",
+        **({"runs_seen_at": str(seen_at)} if seen_at else {}),
         "scheduled_start_time": now,
         **given,
         "parameters": effective,

@@ -219,6 +219,17 @@ def unfinished(states: Iterable[State]) -> bool:
     return any(not state.is_finished() for state in states)
 
 
+def has_ended(state: State | None) -> bool:
+    """Whether a task with this state, and each of its children, has ended.
+
+    >>> has_ended(Success()), has_ended(Mapped(map_states=[Success(), Pending()])), has_ended(None)
+    (True, False, False)
+    """
+    if isinstance(state, Mapped):
+        return all(child.is_finished() for child in state.map_states)
+    return state is not None and state.is_finished()
+
+
 def flow_end(reference: Collection[State], failed_names: Iterable[str] = ()) -> State:
     """The state a flow ends in, from those of its reference tasks; `failed_names` are of tasks among them that failed.
 

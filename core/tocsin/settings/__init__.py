@@ -11,7 +11,7 @@ from tocsin.settings.settings import (
     StoreSettings,
     TemplateSettings,
 )
-from tocsin.settings.source import Source, find
+from tocsin.settings.source import Source, find, source_of_text
 
 __all__ = [
     "CODES",
@@ -35,4 +35,5 @@ __all__ = [
     "find",
     "load",
     "plugin_settings",
+    "source_of_text",
 ]

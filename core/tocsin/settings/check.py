@@ -1,78 +1,69 @@
-"""Whether the parts of a config fit together: channels, templates and parents exist, and every route can act."""
+"""Whether what the routes and `[defaults]` of a config refer to exists, and what they ask for can be."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 
+from tocsin.settings.alerting import windows_of
+from tocsin.settings.always import is_always_open
 from tocsin.settings.document import Document
 from tocsin.settings.expressions import DEEPEST, Expressions, circles, label_problem
+from tocsin.settings.inherit import Layer, layers, merged
 from tocsin.settings.issues import Problem, listed, nearest
 from tocsin.settings.locate import KeyPath
 from tocsin.settings.models import File
-from tocsin.settings.paths import route_name
-from tocsin.settings.settings import TemplateSettings
+from tocsin.settings.option_tables import DigestTable, GroupTable, MuteTable
+from tocsin.settings.uses import called, label_lists, option_tables, route_names, stands_for_all, uses, written
+from tocsin_hooks.durations import format_duration
 from tocsin_hooks.filters import Filter
 from tocsin_hooks.filters.labels import is_known
 from tocsin_hooks.filters.tree import And, Or, Ref
 
-CheckTemplate = Callable[[str], str | None]
-"""Says what is wrong with the text of a template; None: nothing."""
+_UNKNOWN = {
+    ("channels", "defaults"): "E302",
+    ("channels", "routes"): "E302",
+    ("channels", "escalations"): "E604",
+    ("channels", "watch"): "E510",
+    ("templates", "defaults"): "E305",
+    ("templates", "routes"): "E305",
+    ("windows", "routes"): "E307",
+    ("windows", "escalations"): "E605",
+    ("escalations", "defaults"): "E308",
+    ("escalations", "routes"): "E308",
+}
 
 
-def route_names(file: File) -> list[str]:
-    """The name of each route: as written, or `route 1` for the first.
+def reference_problems(document: Document, file: File, *, any_label: bool = False) -> list[Problem]:
+    """What the config refers to and does not have, and lists of labels that cannot be."""
+    return [
+        *_unknown_names(document, file),
+        *_name_problems(document, file),
+        *_parent_problems(document, file),
+        *_label_problems(document, file, any_label=any_label),
+    ]
 
-    >>> route_names(File(routes=[{"name": "pages"}, {}]))
-    ['pages', 'route 2']
-    """
-    return [route.name or f"route {index}" for index, route in enumerate(file.routes, 1)]
+
+def option_problems(document: Document, file: File, found: Expressions) -> list[Problem]:
+    """What routes ask for that cannot be: reminders before the news, mutes of everything or nothing."""
+    return [
+        *_repeat_problems(document, file),
+        *_mute_problems(document, file, found),
+        *_digest_problems(document, file, found),
+        *_unreachable(document, file, found),
+    ]
 
 
 # ---------------------------------------------------------------- references
 
 
-def reference_problems(document: Document, file: File) -> list[Problem]:
-    """What routes and defaults refer to and the config does not have."""
-    return [
-        *_unknown_channels(document, file),
-        *_unknown_templates(document, file),
-        *_name_problems(document, file),
-        *_parent_problems(document, file),
-        *_key_problems(document, file),
-    ]
-
-
-def _written(document: Document, section: str) -> list[str]:
-    """The names in a section, those included whose tables are wrong."""
-    table = document.data.get(section)
-    return [str(name) for name in table] if isinstance(table, dict) else []
-
-
-def _users(file: File) -> Iterator[tuple[KeyPath, str, Any]]:
-    """Where channels and templates can be named: the path, its name for people, the options."""
-    yield ("defaults",), "[defaults]", file.defaults
-    for index, route in enumerate(file.routes):
-        yield ("routes", index), route_name({"name": route.name}, index), route
-
-
-def _unknown_channels(document: Document, file: File) -> Iterator[Problem]:
-    known = _written(document, "channels")
-    for path, who, options in _users(file):
-        for index, name in enumerate(options.send or ()):
-            if name not in known:
-                hint = nearest(name, known) or f"channels: {listed(known)}"
-                place = document.at((*path, "send", index))
-                yield Problem("E302", f"{who} sends to unknown channel '{name}'", place, hint)
-
-
-def _unknown_templates(document: Document, file: File) -> Iterator[Problem]:
-    known = _written(document, "templates")
-    for path, who, options in _users(file):
-        if options.template is not None and options.template not in known:
-            hint = nearest(options.template, known) or f"templates: {listed(known)}"
-            place = document.at((*path, "template"))
-            yield Problem("E305", f"{who} uses unknown template '{options.template}'", place, hint)
+def _unknown_names(document: Document, file: File) -> Iterator[Problem]:
+    known = {section: written(document, section) for section in ("channels", "templates", "windows", "escalations")}
+    for use in uses(document, file):
+        if use.name not in known[use.section]:
+            hint = nearest(use.name, known[use.section]) or f"{use.section}: {listed(known[use.section])}"
+            code = _UNKNOWN[use.section, str(use.path[0])]
+            yield Problem(code, use.told, document.at(use.path), hint)
 
 
 def _name_problems(document: Document, file: File) -> Iterator[Problem]:
@@ -91,14 +82,13 @@ def _parent_problems(document: Document, file: File) -> Iterator[Problem]:
     for index, route in enumerate(file.routes):
         if route.under is None:
             continue
+        path: KeyPath = ("routes", index, "under")
         if route.under not in index_of:
-            who = route_name({"name": route.name}, index)
             hint = nearest(route.under, names) or f"routes: {listed(names)}"
-            place = document.at(("routes", index, "under"))
-            yield Problem("E303", f"{who} is under unknown route '{route.under}'", place, hint)
+            text = f"{called(document, path[:2])} is under unknown route '{route.under}'"
+            yield Problem("E303", text, document.at(path), hint)
         elif _depth(names[index], parents) > DEEPEST:
-            place = document.at(("routes", index, "under"))
-            yield Problem("E304", f"routes are more than {DEEPEST} deep under each other", place)
+            yield Problem("E304", f"routes are more than {DEEPEST} deep under each other", document.at(path))
     for circle in circles(parents):
         shown = " -> ".join(f"'{name}'" for name in (*circle, circle[0]))
         place = document.at(("routes", index_of[circle[0]], "under"))
@@ -113,94 +103,71 @@ def _depth(name: str, parents: Mapping[str, list[str]]) -> int:
     return len(seen) - 1
 
 
-def _key_problems(document: Document, file: File) -> Iterator[Problem]:
-    for index, label in enumerate(file.defaults.key):
-        if not is_known(label):
-            yield label_problem(label, document.at(("defaults", "key", index)))
+def _label_problems(document: Document, file: File, *, any_label: bool) -> Iterator[Problem]:
+    for path, labels in label_lists(file):
+        for index, label in enumerate(labels):
+            place = document.at((*path, index))
+            subject = called(document, path)
+            if stands_for_all(path, label):
+                if len(labels) > 1 and not any(stands_for_all(path, before) for before in labels[:index]):
+                    yield Problem("E312", f"{subject}: '{label}' stands for all labels", place, "write it alone")
+            elif label in labels[:index]:
+                yield Problem("E312", f"{subject}: the label '{label}' stands in it twice", place, "keep one")
+            elif not any_label and not is_known(label):
+                yield label_problem(label, place)
 
 
-# ---------------------------------------------------------------- templates
+# ---------------------------------------------------------------- options
 
 
-def template_settings(
-    document: Document, file: File, check_template: CheckTemplate | None
-) -> tuple[dict[str, TemplateSettings], list[Problem]]:
-    """The templates of the config, files read, and what is wrong with them."""
-    settings, problems = {}, []
-    for name, table in file.templates.items():
-        path: KeyPath = ("templates", name)
-        text, key = table.text, "text"
-        if table.text is not None and table.file is not None:
-            place = document.at((*path, "file"), key=True)
-            problems.append(Problem("E803", f"[templates.{name}] has both 'text' and 'file'", place, "keep one"))
-        elif table.file is not None:
-            key = "file"
-            text, reason = _file_text(document, table.file)
-            if reason:
-                text_ = f"[templates.{name}] file '{table.file}' cannot be read: {reason}"
-                problems.append(Problem("E802", text_, document.at((*path, "file"))))
-        elif table.text is None and table.title is None:
-            place = document.at(path, key=True)
-            problems.append(Problem("E803", f"[templates.{name}] lacks 'text'", place, "or give it a 'file'"))
-        settings[name] = TemplateSettings(table.title, text)
-        for part, words in (("title", table.title), (key, text)):
-            if words is not None and check_template and (error := check_template(words)):
-                place = document.at((*path, part))
-                problems.append(Problem("E801", f"[templates.{name}] {part}: {error}", place))
-    return settings, problems
-
-
-def _file_text(document: Document, file: str) -> tuple[str | None, str]:
-    try:
-        return (document.source.base / file).read_text(encoding="utf-8"), ""
-    except OSError as error:
-        return None, error.strerror or type(error).__name__
-    except ValueError:  # not UTF-8, or a null byte in the name
-        return None, "it is not UTF-8 text"
-
-
-# ---------------------------------------------------------------- lint
-
-
-def lint(document: Document, file: File, found: Expressions) -> list[Problem]:
-    """What in a config without errors does nothing."""
-    return [*_unreachable(document, file, found), *_repeated(document, file, found), *_unused(document, file, found)]
-
-
-def _unused(document: Document, file: File, found: Expressions) -> Iterator[Problem]:
-    users = [options for _, _, options in _users(file)]
-    if not file.routes and not file.defaults.send:
-        place = document.at(("defaults", "send") if file.defaults.send == () else ())
-        hint = "add a [[routes]] table, or say in [defaults] where to send"
-        yield Problem("W905", "no route and no default channel: nothing is sent anywhere", place, hint)
-    else:
-        sent = {name for options in users for name in options.send or ()}
-        yield from _unused_names(document, "W902", "channels", "channel", file.channels, sent)
-    styles = {options.template for options in users if options.template}
-    yield from _unused_names(document, "W903", "templates", "template", file.templates, styles)
-    yield from _unused_names(document, "W901", "filters", "filter", file.filters, found.used)
-
-
-def _unused_names(
-    document: Document, code: str, section: str, word: str, names: Iterable[str], used: Iterable[str]
-) -> Iterator[Problem]:
-    for name in names:
-        if name not in used:
-            mark = "@" if section == "filters" else ""
-            place = document.at((section, name), key=True)
-            yield Problem(code, f"{word} '{mark}{name}' is not used", place)
-
-
-def _repeated(document: Document, file: File, found: Expressions) -> Iterator[Problem]:
-    names = route_names(file)
-    first: dict[tuple[str | None, str], str] = {}
-    for index, (route, when) in enumerate(zip(file.routes, found.whens, strict=True)):
-        if when is None:
+def _repeat_problems(document: Document, file: File) -> Iterator[Problem]:
+    """Reminders that would come before the news: told where the one of the two that is written last stands."""
+    top = (Layer(("defaults",), file.defaults),)
+    for line in (top, *layers(file.defaults, file.routes, route_names(file))):
+        own, table = line[-1].options.group, merged(layer.options.group for layer in line)
+        if not isinstance(own, GroupTable) or table is None:
             continue
-        earlier = first.setdefault((route.under, when.to_text()), names[index])
-        if earlier != names[index]:
-            text = f"route '{names[index]}' has the same filter as route '{earlier}'"
-            yield Problem("W907", text, document.at(("routes", index, "when")), "one route can send to both's channels")
+        said = own.repeat or own.interval
+        if said and table.interval and isinstance(table.repeat, timedelta) and table.repeat < table.interval:
+            path = (*line[-1].path, "group", "repeat" if own.repeat else "interval")
+            repeat, interval = (format_duration(span.total_seconds()) for span in (table.repeat, table.interval))
+            text = f"{called(document, path)}: reminders ({repeat}) would come before the news ({interval})"
+            yield Problem("E311", text, document.at(path), "'repeat' must not be shorter than 'interval'")
+
+
+def _mute_problems(document: Document, file: File, found: Expressions) -> Iterator[Problem]:
+    windows = windows_of(file.windows, "UTC")
+    for index, route in enumerate(file.routes):
+        if not isinstance(route.mute, MuteTable):
+            continue
+        path: KeyPath = ("routes", index, "mute")
+        if not route.mute.windows:
+            yield Problem("E313", f"{called(document, path)}: names no window, so it mutes nothing", document.at(path))
+        for name in route.mute.windows:
+            if name in windows and _is_whole(document, name) and is_always_open(windows[name]):
+                text = f"{called(document, path)}: the window '{name}' is always open, so everything is muted"
+                yield Problem("E313", text, document.at(path), "'send = []' sends nothing")
+        yield from _takes_all(document, (*path, "urgent"), found, "nothing is muted")
+
+
+def _is_whole(document: Document, window: str) -> bool:
+    """Whether the window says anything: one that says nothing is told of where it stands."""
+    return bool(document.data["windows"][window])
+
+
+def _digest_problems(document: Document, file: File, found: Expressions) -> Iterator[Problem]:
+    for path, options in option_tables(file):
+        if isinstance(options.digest, DigestTable):
+            yield from _takes_all(document, (*path, "digest", "urgent"), found, "nothing is collected")
+
+
+def _takes_all(document: Document, path: KeyPath, found: Expressions, so: str) -> Iterator[Problem]:
+    if (tree := found.at.get(path)) is not None and takes_everything(tree):
+        text = f"{called(document, path)}: takes every event, so {so}"
+        yield Problem("E313", text, document.at(path))
+
+
+# ---------------------------------------------------------------- behind a stop
 
 
 def _unreachable(document: Document, file: File, found: Expressions) -> Iterator[Problem]:
@@ -209,13 +176,13 @@ def _unreachable(document: Document, file: File, found: Expressions) -> Iterator
     for index, route in enumerate(file.routes):
         children.setdefault(route.under, []).append(index)
     for level in children.values():
-        stops = [index for index in level if _always_stops(index, file, names, found.whens, children)]
-        behind = [index for index in level if stops and index > stops[0]]
-        if behind:
+        stops = next((index for index in level if _always_stops(index, file, names, found.whens, children)), None)
+        behind = [index for index in level if stops is not None and index > stops]
+        if stops is not None and behind:
             shadowed = ", ".join(f"'{names[index]}'" for index in behind)
-            text = f"route '{names[stops[0]]}' stops every event, so nothing reaches {shadowed}"
+            text = f"route '{names[stops]}' stops every event, so nothing reaches {shadowed}"
             place = document.at(("routes", behind[0]), key=True)
-            yield Problem("W904", text, place, "move it to the end, or give it a 'when'")
+            yield Problem("E309", text, place, "move it to the end, or give it a 'when'")
 
 
 def _always_stops(
@@ -224,12 +191,14 @@ def _always_stops(
     names: list[str],
     whens: tuple[Filter | None, ...],
     children: Mapping[str | None, list[int]],
+    depth: int = 0,
 ) -> bool:
     when, route = whens[index], file.routes[index]
-    if when is not None and not takes_everything(when):
+    takes_all = route.when is None if when is None else takes_everything(when)
+    if depth > DEEPEST or not takes_all:
         return False
     below = children.get(names[index], [])
-    return route.stop or any(_always_stops(child, file, names, whens, children) for child in below)
+    return route.stop or any(_always_stops(child, file, names, whens, children, depth + 1) for child in below)
 
 
 def takes_everything(tree: Filter) -> bool:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from tocsin.settings.issues import Place, Position, Problem
 from tocsin.settings.locate import DEEPEST, KeyPath, Locations, Repeat, Span, locate
 from tocsin.settings.models import is_own_key
-from tocsin.settings.source import Source, override
+from tocsin.settings.secret_like import secret_in
+from tocsin.settings.source import Source
 
 _MASK = "***"
 _AT = re.compile(r" \(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -34,21 +35,37 @@ class Document:
     locations: Locations
     overridden: Mapping[KeyPath, str] = field(default_factory=dict)
     plain: frozenset[KeyPath] = frozenset()
+    parts: tuple[Part, ...] = ()
+    """The included files; `data` holds theirs, too."""
 
     def at(self, path: KeyPath, *, key: bool = False) -> Place:
         """The place of the value at `path`, or of its key; of what is closest above where it is not in the file."""
         if name := self._variable(path):
             return Place(Position(name))
-        full = (*self.source.table, *path)
-        span = None if key else self.locations.values.get(full)
-        return self._place(span or self.locations.nearest(full))
+        owner, full = self._owner(path)
+        span = None if key else owner.locations.values.get(full)
+        return owner._place(span or owner.locations.nearest(full))
 
     def within(self, path: KeyPath, start: int, end: int) -> Place:
         """The place of the characters `start` to `end` of the text at `path`."""
         if name := self._variable(path):
             return Place(Position(name))
-        span = self.locations.inside((*self.source.table, *path), start, end)
-        return self._place(span) if span else self.at(path)
+        owner, full = self._owner(path)
+        span = owner.locations.inside(full, start, end)
+        return owner._place(span) if span else self.at(path)
+
+    def with_plain(self, plain: frozenset[KeyPath]) -> Document:
+        """The same, with other keys that may be shown."""
+        parts = (replace(part, document=replace(part.document, plain=plain)) for part in self.parts)
+        return replace(self, plain=plain, parts=tuple(parts))
+
+    def _owner(self, path: KeyPath) -> tuple[Document, KeyPath]:
+        """The file in which `path` stands, or most of it, and its path in the text of that file."""
+        own = (*self.source.table, *path)
+        if not self.parts:
+            return self, own
+        found = [(self, own), *((part.document, local) for part in self.parts if (local := part.local(path)))]
+        return max(found, key=lambda each: each[0].locations.depth(each[1]))  # the first, where several are as good
 
     def is_overridden(self, path: KeyPath) -> bool:
         """Whether the value at `path` comes from the environment."""
@@ -87,7 +104,26 @@ class Document:
     def _may_be_secret(self, path: KeyPath, text: str) -> bool:
         if path[0] == "channels" and len(path) > 3 and path[-1] in _REFERENCES:
             return False
-        return "://" in text or not (is_own_key(path) or path[:3] in self.plain)
+        return "://" in text or secret_in(text) is not None or not (is_own_key(path) or path[:3] in self.plain)
+
+
+@dataclass(frozen=True)
+class Part:
+    """An included file. `first` and `count` say which elements of each list of tables are its own."""
+
+    document: Document
+    first: Mapping[str, int]
+    count: Mapping[str, int]
+
+    def local(self, path: KeyPath) -> KeyPath:
+        """The path in this file of what is at `path` in the whole config; empty, where that is another file's."""
+        match path:
+            case (str(section), int(index), *rest) if section in self.first:
+                index -= self.first[section]
+                return (section, index, *rest) if 0 <= index < self.count[section] else ()
+            case (str(section), int(), *_):
+                return ()
+        return path
 
 
 def place_of(name: str, locations: Locations, span: Span, masked: tuple[Span, ...] = ()) -> Place:
@@ -135,8 +171,8 @@ def _moved(at: int, hidden: list[tuple[int, int]]) -> int:
 # ---------------------------------------------------------------- reading
 
 
-def read(source: Source) -> tuple[Document | None, list[Problem]]:
-    """The document of a source, and what is wrong with it as a TOML file; None when it is none."""
+def parse(source: Source) -> tuple[Document | None, list[Problem]]:
+    """What the file of a source says by itself, and what is wrong with it as a TOML file; None when it is none."""
     try:
         text = source.data.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
@@ -158,8 +194,7 @@ def read(source: Source) -> tuple[Document | None, list[Problem]]:
     if not isinstance(data, dict):
         table = Document(source, {}, locations)
         return None, [Problem("E107", "'tool.tocsin' expects a table", table.at(()))]
-    overridden, problems = override(data, source.overrides)
-    return Document(source, data, locations, overridden), problems
+    return Document(source, data, locations), []
 
 
 def _too_deep(source: Source, locations: Locations) -> Problem:

@@ -12,6 +12,7 @@ from tocsin.settings.document import Document
 from tocsin.settings.issues import Problem, listed, near, nearest
 from tocsin.settings.locate import KeyPath
 from tocsin.settings.models import File, PythonFilter
+from tocsin.settings.option_tables import Options, RouteTable
 from tocsin.settings.paths import spoken
 from tocsin_hooks.errors import FilterError
 from tocsin_hooks.filters import Filter, parse
@@ -35,12 +36,19 @@ class Expressions:
     opens: Filter
     whens: tuple[Filter | None, ...]
     """The filter of each route, in order; None takes every event."""
+    at: Mapping[KeyPath, Filter] = field(default_factory=dict)
+    """Every filter of the file by its path; without those that are broken."""
     used: frozenset[str] = field(default_factory=frozenset)
     """The names that some expression refers to."""
 
 
-def expressions(document: Document, file: File, provided: Mapping[str, Predicate]) -> tuple[Expressions, list[Problem]]:
-    """The filters of `file`, with those that plugins have `provided`, and what is wrong with them."""
+def expressions(
+    document: Document, file: File, provided: Mapping[str, Predicate], *, any_label: bool = False
+) -> tuple[Expressions, list[Problem]]:
+    """The filters of `file`, with those that plugins have `provided`, and what is wrong with them.
+
+    With `any_label`, labels that nobody knows are none of it.
+    """
     trees, problems = _read_all(document, file)
     named = {name: _as_filter(name, given) for name, given in provided.items()}
     for name, given in file.filters.items():
@@ -55,7 +63,8 @@ def expressions(document: Document, file: File, provided: Mapping[str, Predicate
     faults = _circles(document, trees, named)
     for path, tree in trees.items():
         faults += _unknown_names(document, path, tree, named)
-        problems += [*_unknown_labels(document, path, tree), *_suspicions(document, path, tree)]
+        problems += [] if any_label else _unknown_labels(document, path, tree)
+        problems += _suspicions(document, path, tree)
     faults = faults or _too_large(document, trees, named)
     bound: dict[KeyPath, Filter] = {}
     if not faults:
@@ -64,6 +73,7 @@ def expressions(document: Document, file: File, provided: Mapping[str, Predicate
         named={name: bound.get(("filters", name), tree) for name, tree in named.items()},
         opens=bound.get(("defaults", "opens"), EVERYTHING),
         whens=tuple(bound.get(("routes", index, "when")) for index in range(len(file.routes))),
+        at=bound,
         used=frozenset[str]().union(*(tree.refs() for tree in trees.values())),
     )
     return found_expressions, problems + faults
@@ -71,18 +81,44 @@ def expressions(document: Document, file: File, provided: Mapping[str, Predicate
 
 def _read_all(document: Document, file: File) -> tuple[dict[KeyPath, Filter], list[Problem]]:
     """Every expression of the file as a tree, and the problems of those that cannot be read."""
-    written: dict[KeyPath, str] = {("defaults", "opens"): file.defaults.opens}
-    written |= {("filters", name): text for name, text in file.filters.items() if isinstance(text, str)}
-    written |= {("routes", i, "when"): route.when for i, route in enumerate(file.routes) if route.when is not None}
     trees: dict[KeyPath, Filter] = {}
     problems = []
-    for path, text in written.items():
+    for path, text in written_filters(file).items():
         try:
             trees[path] = parse(text)
         except FilterError as error:
             trees[path] = EVERYTHING
             problems.append(Problem(error.code, error.reason, document.within(path, error.start, error.end)))
     return trees, problems
+
+
+def written_filters(file: File) -> dict[KeyPath, str]:
+    """Every filter expression of the file, by its path.
+
+    >>> list(written_filters(File(routes=[{"when": "flow=a", "mute": {"windows": ["w"], "urgent": "tags=x"}}])))
+    [('defaults', 'opens'), ('routes', 0, 'when'), ('routes', 0, 'mute', 'urgent')]
+    """
+    found: dict[KeyPath, str | None] = {("defaults", "opens"): file.defaults.opens}
+    found |= {("filters", name): text for name, text in file.filters.items() if isinstance(text, str)}
+    found |= _urgent(("defaults",), file.defaults)
+    for index, route in enumerate(file.routes):
+        found["routes", index, "when"] = route.when
+        found |= _urgent(("routes", index), route)
+    for index, entry in enumerate(file.inhibit):
+        found["inhibit", index, "source"] = entry.source
+        found["inhibit", index, "target"] = entry.target
+    found |= {("watch", index, "when"): entry.when for index, entry in enumerate(file.watch)}
+    return {path: text for path, text in found.items() if text is not None}
+
+
+def _urgent(path: KeyPath, options: Options) -> dict[KeyPath, str | None]:
+    """What leaves at once in spite of a digest or a mute."""
+    found: dict[KeyPath, str | None] = {}
+    if options.digest:
+        found[*path, "digest", "urgent"] = options.digest.urgent
+    if isinstance(options, RouteTable) and options.mute:
+        found[*path, "mute", "urgent"] = options.mute.urgent
+    return found
 
 
 def _as_filter(name: str, given: Predicate) -> Filter:
@@ -204,12 +240,13 @@ def _bound(
     return bound, problems
 
 
-def _suspicions(document: Document, path: KeyPath, tree: Filter) -> list[Problem]:
-    return [
-        Problem("W908", warning.reason, document.within(path, *(warning.span or (0, 0))))
-        for warning in warnings_of(tree)
-        if tree is not EVERYTHING  # which stands for an expression that could not be read
-    ]
+def _suspicions(document: Document, path: KeyPath, tree: Filter) -> Iterator[Problem]:
+    if tree is EVERYTHING:  # which stands for an expression that could not be read
+        return
+    regexes = {node.span for node in tree.walk() if isinstance(node, Match) and node.op in ("=~", "!~")}
+    for warning in warnings_of(tree):
+        place = document.within(path, *(warning.span or (0, 0)))
+        yield Problem("E206" if warning.span in regexes else "W908", warning.reason, place)
 
 
 # ---------------------------------------------------------------- labels

@@ -21,16 +21,27 @@ CODES = {
     "E108": "a key is missing",
     "E109": "an environment override that does not fit the config",
     "E110": "the store cannot be used",
+    "E111": "an included file cannot be read",
+    "E112": "files that include each other in a circle",
     "E201": "a filter expression cannot be read",
     "E202": "unknown label in a filter or an incident key",
     "E203": "unknown filter",
     "E204": "filters that refer to each other in a circle",
     "E205": "a filter written in Python cannot be loaded",
+    "E206": "a regex that matches everything",
     "E301": "two routes have the same name",
     "E302": "a route or the defaults send to an unknown channel",
     "E303": "a route is under an unknown route",
     "E304": "routes are under each other in a circle",
     "E305": "a route or the defaults use an unknown template",
+    "E306": "a key that is for routes only stands in the defaults",
+    "E307": "a route is muted in an unknown window",
+    "E308": "a route or the defaults escalate to what does not exist",
+    "E309": "routes stand behind one that stops every event",
+    "E310": "a span of time that is negative, or nothing where it must be something",
+    "E311": "reminders that would come before the news",
+    "E312": "a label that stands in a list twice, or beside the word for all labels",
+    "E313": "a mute or a digest of everything, or of nothing",
     "E401": "unknown channel type",
     "E402": "the plugin of a channel type is installed but cannot be used",
     "E403": "unknown key in a channel",
@@ -38,20 +49,52 @@ CODES = {
     "E405": "a value that a channel does not accept",
     "E406": "a secret is written into the file",
     "E407": "a secret cannot be read",
+    "E501": "a time of day, a day, a month or a year that cannot be read",
+    "E502": "a range that is empty or runs backwards",
+    "E503": "a window that does not say when it is open",
+    "E504": "unknown time zone",
+    "E505": "a cron line that cannot be read, or never comes",
+    "E506": "a watch lacks what its kind needs, or has what means nothing to it",
+    "E507": "the grace of a watch is longer than the time between two runs",
+    "E508": "two watches have the same name",
+    "E509": "unknown kind of watch",
+    "E510": "a watch sends to an unknown channel",
+    "E601": "an escalation has no steps",
+    "E602": "the steps of an escalation are not in the order of time",
+    "E603": "unknown condition of a step",
+    "E604": "an escalation sends to an unknown channel",
+    "E605": "an escalation names an unknown window",
+    "E606": "a step of an escalation, or what is outside its window, sends nowhere",
+    "E607": "an acknowledgement that is over before the next step",
+    "E701": "an inhibition lacks its source or its target",
+    "E702": "the source and the target of an inhibition are the same, and nothing says what they share",
+    "E703": "an inhibition that mutes its own source",
+    "E704": "a label that the source and the target of an inhibition never share",
+    "E705": "two inhibitions have the same name",
     "E801": "a template cannot be read",
     "E802": "a template file cannot be read",
     "E803": "a template has no text, or two",
+    "E804": "a template is too long for a channel that it goes to",
     "W901": "a filter is not used",
     "W902": "a channel is not used",
     "W903": "a template is not used",
-    "W904": "a route stands behind one that stops every event",
+    "W904": "a route stands behind one that stops all of its events",
     "W905": "nothing is sent anywhere",
     "W906": "a label that tocsin's events do not have",
     "W907": "two routes have the same filter",
     "W908": "a filter expression is allowed, and still probably not meant",
+    "W909": "a window is not used",
     "W910": "a plugin is installed but cannot be used",
+    "W911": "an escalation is not used",
+    "W912": "a time zone is left to UTC",
+    "W913": "a template seems to hold a secret",
+    "W914": "problems that no route takes reach nobody",
+    "W915": "options of a route that mean nothing together",
+    "W916": "an acknowledgement that no step asks about",
+    "W917": "an inhibition whose every source is a target, too",
 }
-"""What each code stands for: E1xx file, E2xx expressions, E3xx routes, E4xx channels, E8xx templates, W9xx lint."""
+"""What each code stands for: E1xx file, E2xx expressions, E3xx routes, E4xx channels, E5xx windows and watches, E6xx
+escalations, E7xx inhibitions, E8xx templates, W9xx lint."""
 
 _WIDEST = 110
 
@@ -153,11 +196,11 @@ class ConfigError(TocsinError):
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """Problems in the order of the file, each once; those of environment overrides last."""
+    """Problems file by file in the order of each, each once; those of environment overrides last."""
 
-    def place(problem: Problem) -> tuple[bool, int, int, str, str]:
+    def place(problem: Problem) -> tuple[bool, str, int, int, str]:
         position = problem.place.position
-        return position.line is None, position.line or 0, position.column or 0, position.file, problem.code
+        return position.line is None, position.file, position.line or 0, position.column or 0, problem.code
 
     return sorted(dict.fromkeys(problems), key=place)
 

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from tocsin.settings.alerting import escalations_of, inhibitions_of, watches_of, windows_of
 from tocsin.settings.channels import Installed, channel_settings, plain_keys, secret_problems
-from tocsin.settings.check import CheckTemplate, lint, reference_problems, route_names, template_settings
-from tocsin.settings.document import Document, read
+from tocsin.settings.check import option_problems, reference_problems
+from tocsin.settings.check_alerts import alert_problems
+from tocsin.settings.check_inhibit import inhibition_problems
+from tocsin.settings.check_templates import CheckTemplate, length_problems, template_settings
+from tocsin.settings.document import Document
 from tocsin.settings.expressions import Expressions, Predicate, expressions
+from tocsin.settings.include import read
+from tocsin.settings.inherit import Layer, layers, resolved
 from tocsin.settings.issues import ConfigError, Problem, Severity, in_order
+from tocsin.settings.lint import lint
 from tocsin.settings.locate import KeyPath
-from tocsin.settings.models import FORMAT, File, PluginSettings
+from tocsin.settings.models import FORMAT, File, PluginSettings, RecoverSettings
 from tocsin.settings.settings import (
     ChannelSettings,
     Config,
@@ -27,6 +34,7 @@ from tocsin.settings.settings import (
 )
 from tocsin.settings.source import Source
 from tocsin.settings.translate import translate
+from tocsin.settings.uses import route_names
 from tocsin_hooks.channels import ChannelType
 
 
@@ -37,13 +45,16 @@ def load(
     filters: Mapping[str, Predicate] | None = None,
     broken_plugins: Mapping[str, str] | None = None,
     check_template: CheckTemplate | None = None,
+    any_label: bool = False,
 ) -> Config:
     """The config of `source`; raises ConfigError with everything that is wrong with it.
 
     `filters` are those that plugins provide, `broken_plugins` the reasons why plugins could not be loaded. Secrets
-    are not read: one that is missing shows when a message is sent, and breaks no pipeline.
+    are not read: one that is missing shows when a message is sent, and breaks no pipeline. With `any_label` no label
+    is unknown.
     """
-    parts, problems = _examine(source, Installed(channel_types, broken_plugins or {}), filters or {}, check_template)
+    known = _Known(Installed(channel_types, broken_plugins or {}), filters or {}, check_template, any_label)
+    parts, problems = _examine(source, known)
     errors = [problem for problem in in_order(problems) if problem.severity is Severity.ERROR]
     if parts is None or errors:
         raise ConfigError(errors)
@@ -64,10 +75,11 @@ def check(
     With `secrets`, those that cannot be read here and now are errors too. What does nothing is a warning, and is
     looked for once there are no errors.
     """
-    parts, problems = _examine(source, Installed(channel_types, broken_plugins or {}), filters or {}, check_template)
+    known = _Known(Installed(channel_types, broken_plugins or {}), filters or {}, check_template, any_label=False)
+    parts, problems = _examine(source, known)
     if parts is not None:
         if all(problem.severity is Severity.WARNING for problem in problems):
-            problems += lint(parts.document, parts.file, parts.expressions)
+            problems += lint(parts.document, parts.file, parts.expressions, parts.templates)
         if secrets:
             problems += secret_problems(parts.document, parts.channels)
     return in_order(problems)
@@ -82,6 +94,16 @@ def plugin_settings(source: Source) -> PluginSettings:
         return PluginSettings()
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a config can refer to beyond itself."""
+
+    installed: Installed
+    filters: Mapping[str, Predicate]
+    check_template: CheckTemplate | None
+    any_label: bool
+
+
 @dataclass(frozen=True)
 class _Parts:
     """A config taken apart; whole only where there are no errors."""
@@ -93,29 +115,43 @@ class _Parts:
     templates: dict[str, TemplateSettings]
 
     def config(self) -> Config:
-        file, source = self.file, self.document.source
+        file, source, filters = self.file, self.document.source, self.expressions.at
+        timezone = file.defaults.timezone or "UTC"
         return Config(
             path=source.path,
             version=file.version,
             project=file.project,
-            defaults=DefaultSettings(
-                opens=self.expressions.opens,
-                send=file.defaults.send or (),
-                send_is_set=file.defaults.send is not None,
-                template=file.defaults.template,
-                key=file.defaults.key,
-                recover=file.defaults.recover,
-            ),
-            store=StoreSettings(_absolute(source.base, file.store.path), file.store.retention),
+            defaults=self._defaults(),
+            store=StoreSettings(_absolute(source.base, file.store.path), file.store.retention, file.store.history),
             delivery=file.delivery,
             plugins=file.plugins,
             filters=self.expressions.named,
             channels=self.channels,
             routes=self._routes(),
             templates=self.templates,
+            windows=windows_of(file.windows, timezone),
+            inhibitions=inhibitions_of(file.inhibit, filters),
+            escalations=escalations_of(file.escalations),
+            watches=watches_of(file.watch, filters, timezone),
+            timezone=timezone,
+        )
+
+    def _defaults(self) -> DefaultSettings:
+        defaults = self.file.defaults
+        options = resolved((Layer(("defaults",), defaults),), self.expressions.at)
+        return DefaultSettings(
+            opens=self.expressions.opens,
+            send=options.send,
+            send_is_set=defaults.send is not None,
+            template=options.template,
+            key=defaults.key,
+            recover=RecoverSettings(options.recover.notice),
+            options=options,
         )
 
     def _routes(self) -> tuple[RouteSettings, ...]:
+        names = route_names(self.file)
+        lines = layers(self.file.defaults, self.file.routes, names)
         return tuple(
             RouteSettings(
                 name=name,
@@ -125,34 +161,36 @@ class _Parts:
                 under=route.under,
                 template=route.template,
                 position=self.document.at(("routes", index), key=True).position,
+                options=resolved(lines[index], self.expressions.at),
             )
             for index, (name, route, when) in enumerate(
-                zip(route_names(self.file), self.file.routes, self.expressions.whens, strict=True)
+                zip(names, self.file.routes, self.expressions.whens, strict=True)
             )
         )
 
 
-def _examine(
-    source: Source,
-    installed: Installed,
-    provided: Mapping[str, Predicate],
-    check_template: CheckTemplate | None,
-) -> tuple[_Parts | None, list[Problem]]:
+def _examine(source: Source, known: _Known) -> tuple[_Parts | None, list[Problem]]:
     document, problems = read(source)
     if document is None:
         return None, problems
-    document = replace(document, plain=plain_keys(document.data, installed.types))
+    document = document.with_plain(plain_keys(document.data, known.installed.types))
     if newer := _newer_format(document):
         return None, [newer]
     file, found = shape(document)
     problems += found
-    channels, found = channel_settings(document, file.channels, installed, inline_secrets=file.allow_inline_secrets)
+    inline_secrets = file.allow_inline_secrets
+    channels, found = channel_settings(document, file.channels, known.installed, inline_secrets=inline_secrets)
     problems += found
-    filters, found = expressions(document, file, provided)
+    any_label = known.any_label or file.defaults.drop_unknown_labels
+    filters, found = expressions(document, file, known.filters, any_label=any_label)
     problems += found
-    templates, found = template_settings(document, file, check_template)
-    problems += found
-    problems += reference_problems(document, file)
+    templates, found = template_settings(document, file, known.check_template)
+    kinds = {name: channel.type.name for name, channel in channels.items()}
+    problems += [*found, *length_problems(document, file, templates, kinds)]
+    problems += reference_problems(document, file, any_label=any_label)
+    problems += option_problems(document, file, filters)
+    problems += alert_problems(document, file)
+    problems += inhibition_problems(document, file, filters)
     return _Parts(document, file, channels, filters, templates), problems
 
 
@@ -174,7 +212,7 @@ def shape(document: Document) -> tuple[File, list[Problem]]:
             return File.model_validate(data), problems
         except ValidationError as error:
             for each in translate(error, document, File):
-                problems.append(each.problem)
+                problems += [] if each.told else [each.problem]
                 prune(data, each.path)
 
 

@@ -97,6 +97,10 @@ class Locations:
                 return span
         return None
 
+    def depth(self, path: KeyPath) -> int:
+        """How much of `path` stands in the text."""
+        return next((n for n in range(len(path), 0, -1) if path[:n] in self.keys or path[:n] in self.values), 0)
+
     def inside(self, path: KeyPath, start: int, end: int) -> Span | None:
         """The place of the characters `start` to `end` of the string at `path`, as it reads once decoded."""
         span = self.values.get(path)

@@ -9,11 +9,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, StrictStr, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr, model_validator
 from pydantic_core import PydanticCustomError
 
+from tocsin.settings.alert_tables import EscalationTable, InhibitTable, WatchTable, WindowTable
+from tocsin.settings.calendar_values import Zone
+from tocsin.settings.option_tables import Options, RouteTable
+from tocsin.settings.tables import Table, Text
 from tocsin_hooks.durations import Duration
 
 FORMAT = 1
@@ -22,36 +26,12 @@ FORMAT = 1
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _PYTHON = '{ python = "module:function" }'
 
-Text = Annotated[StrictStr, Field(min_length=1)]
-"""A text with at least one character."""
 
-
-class Table(BaseModel):
-    """A table of the file: a key it does not know is an error, and nothing in it changes once read."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Options(Table):
-    """What a route inherits from the one above it and, in the end, from `[defaults]`; None: not said here."""
-
-    send: tuple[Text, ...] | None = None
-    """The channels. `[]` is nowhere, on purpose."""
-    template: Text | None = None
-
-
-class RecoverSettings(Table):
+@dataclass(frozen=True, slots=True)
+class RecoverSettings:
     """Whether the end of a problem is told."""
 
-    notice: StrictBool = True
-
-
-def _recover(value: Any) -> Any:
-    if isinstance(value, bool):
-        return {"notice": value}
-    if isinstance(value, dict | RecoverSettings):
-        return value
-    raise PydanticCustomError("recover", "expects true, false or {hint}", {"hint": "{ notice = true }"})
+    notice: bool = True
 
 
 class DefaultsTable(Options):
@@ -61,17 +41,10 @@ class DefaultsTable(Options):
     """The filter of the events that open an incident."""
     key: tuple[Text, ...] = ("project", "flow", "task")
     """The labels that say which events belong to one incident."""
-    recover: Annotated[RecoverSettings, BeforeValidator(_recover)] = RecoverSettings()
-
-
-class RouteTable(Options):
-    """One of `[[routes]]`."""
-
-    name: Text | None = None
-    when: Text | None = None
-    """The filter; without one the route takes every event."""
-    stop: StrictBool = False
-    under: Text | None = None
+    timezone: Zone | None = None
+    """For windows, watches and times in messages that name none."""
+    drop_unknown_labels: StrictBool = False
+    """Whether labels that tocsin does not know are let pass without a word."""
 
 
 class StoreTable(Table):
@@ -79,6 +52,7 @@ class StoreTable(Table):
 
     path: Text = "tocsin.db"
     retention: Duration = timedelta(days=30)
+    history: Literal["routed", "all"] = "routed"
 
 
 class DeliverySettings(Table):
@@ -147,23 +121,29 @@ class File(Table):
 
     version: Annotated[StrictInt, Field(ge=1)] = FORMAT
     project: StrictStr = ""
+    include: tuple[Text, ...] = ()
+    """Further files, whose tables are put together with those of this one."""
     allow_inline_secrets: StrictBool = False
     defaults: DefaultsTable = DefaultsTable()
     store: StoreTable = StoreTable()
     delivery: DeliverySettings = DeliverySettings()
     plugins: PluginSettings = PluginSettings()
-    filters: dict[Text, Annotated[StrictStr | PythonFilter, BeforeValidator(_filter)]] = {}
-    channels: dict[Text, dict[str, Any]] = {}
+    filters: dict[Text, Annotated[StrictStr | PythonFilter, BeforeValidator(_filter)]] = Field(default_factory=dict)
+    channels: dict[Text, dict[str, Any]] = Field(default_factory=dict)
     routes: tuple[RouteTable, ...] = ()
-    templates: dict[Text, TemplateTable] = {}
+    templates: dict[Text, TemplateTable] = Field(default_factory=dict)
+    windows: dict[Text, WindowTable] = Field(default_factory=dict)
+    inhibit: tuple[InhibitTable, ...] = ()
+    escalations: dict[Text, EscalationTable] = Field(default_factory=dict)
+    watch: tuple[WatchTable, ...] = ()
     # The options of runs, which `tocsin.config` reads: here they are only let pass, and never shown, for there may be
     # secrets among them.
-    flows: dict[str, Any] = {}
-    tasks: dict[str, Any] = {}
-    logging: dict[str, Any] = {}
-    context: dict[str, Any] = {}
-    engine: dict[str, Any] = {}
-    server: dict[str, Any] = {}
+    flows: dict[str, Any] = Field(default_factory=dict)
+    tasks: dict[str, Any] = Field(default_factory=dict)
+    logging: dict[str, Any] = Field(default_factory=dict)
+    context: dict[str, Any] = Field(default_factory=dict)
+    engine: dict[str, Any] = Field(default_factory=dict)
+    server: dict[str, Any] = Field(default_factory=dict)
 
 
 CHANNEL_KEYS = ("type", "retry")
@@ -178,6 +158,12 @@ _SECTIONS: dict[str, type[Table]] = {
     "delivery": DeliverySettings,
     "plugins": PluginSettings,
 }
+_NAMED: dict[str, type[Table]] = {
+    "templates": TemplateTable,
+    "windows": WindowTable,
+    "escalations": EscalationTable,
+}
+_LISTED: dict[str, type[Table]] = {"routes": RouteTable, "inhibit": InhibitTable, "watch": WatchTable}
 
 
 def is_own_key(path: tuple[str | int, ...]) -> bool:
@@ -189,10 +175,10 @@ def is_own_key(path: tuple[str | int, ...]) -> bool:
     False
     """
     match path:
-        case ("routes", int(), key, *_):
-            return key in RouteTable.model_fields
-        case ("templates", _, key, *_):
-            return key in TemplateTable.model_fields
+        case (str(section), int(), key, *_) if section in _LISTED:
+            return key in _LISTED[section].model_fields
+        case (str(section), str(), key, *_) if section in _NAMED:
+            return key in _NAMED[section].model_fields
         case ("channels", _, key, *_):
             return key in CHANNEL_KEYS
         case (str(section), key, *_) if section in _SECTIONS:

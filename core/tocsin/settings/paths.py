@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
@@ -48,11 +49,11 @@ def spoken(data: Any, path: KeyPath) -> tuple[str, str]:
     (('[channels.ops]', 'retry.tries'), ('[store]', 'path'), ('', 'version'))
     """
     match path:
-        case ("routes", int(index), *rest):
-            table = route_name(at(data, path[:2]), index)
-        case ("channels" | "templates" as section, str(name), *rest):
+        case ("routes" | "inhibit" | "watch" as section, int(index), *rest):
+            table = _CALLED[section](at(data, path[:2]), index)
+        case ("channels" | "templates" | "windows" | "escalations" as section, str(name), *rest):
             table = f"[{section}.{name}]"
-        case (str(section), first, *others):
+        case (str(section), str(first), *others):
             table, rest = f"[{section}]", [first, *others]
         case _:
             table, rest = "", list(path)
@@ -66,8 +67,19 @@ def route_name(table: Any, index: int) -> str:
     >>> route_name({"name": "pages"}, 0), route_name({}, 0)
     ("route 'pages'", 'route 1')
     """
+    return _numbered("route", table, index)
+
+
+def _numbered(word: str, table: Any, index: int) -> str:
     name = table.get("name") if isinstance(table, dict) else None
-    return f"route '{name}'" if isinstance(name, str) and name else f"route {index + 1}"
+    return f"{word} '{name}'" if isinstance(name, str) and name else f"{word} {index + 1}"
+
+
+_CALLED: Mapping[str, Callable[[Any, int], str]] = {
+    "routes": route_name,
+    "inhibit": partial(_numbered, "inhibition"),
+    "watch": partial(_numbered, "watch"),
+}
 
 
 def keys_at(model: type[BaseModel], location: tuple[str | int, ...]) -> list[str]:

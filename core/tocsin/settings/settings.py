@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+from tocsin.settings.alerts import Escalation, Inhibition, RouteOptions, Watch, Window
 from tocsin.settings.issues import Position
 from tocsin.settings.models import DeliverySettings, PluginSettings, RecoverSettings, RetryPolicy
 from tocsin_hooks.channels import ChannelConfig, ChannelType
@@ -24,6 +25,8 @@ class DefaultSettings:
     template: str | None = None
     key: tuple[str, ...] = ("project", "flow", "task")
     recover: RecoverSettings = field(default_factory=RecoverSettings)
+    options: RouteOptions = field(default_factory=RouteOptions)
+    """All that routes inherit in the end, `send` and `template` included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class StoreSettings:
 
     path: Path
     retention: timedelta
+    history: str = "routed"
+    """Which events are kept: `routed` (those of routes, incidents and watches) or `all` that are settled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +61,8 @@ class RouteSettings:
     under: str | None
     template: str | None
     position: Position
+    options: RouteOptions = field(default_factory=RouteOptions)
+    """How the route sends, with everything it inherits filled in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,3 +89,10 @@ class Config:
     channels: Mapping[str, ChannelSettings] = field(default_factory=dict)
     routes: tuple[RouteSettings, ...] = ()
     templates: Mapping[str, TemplateSettings] = field(default_factory=dict)
+    windows: Mapping[str, Window] = field(default_factory=dict)
+    inhibitions: tuple[Inhibition, ...] = ()
+    """Those of the file and the built-in ones that it does not switch off."""
+    escalations: Mapping[str, Escalation] = field(default_factory=dict)
+    watches: tuple[Watch, ...] = ()
+    timezone: str = "UTC"
+    """For windows, watches and times in messages that name none."""

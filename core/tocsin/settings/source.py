@@ -40,6 +40,11 @@ class Source:
         return cls(None, b"", "the environment", base, overrides=_overrides(environ))
 
 
+def source_of_text(text: str, *, base: Path | None = None, name: str = "tocsin.toml") -> Source:
+    """A config that is no file; relative paths in it start at `base`, by default the current folder."""
+    return Source(None, text.encode("utf-8", "surrogatepass"), name, base or Path.cwd())
+
+
 def find(
     path: str | Path | None = None, *, environ: Mapping[str, str], cwd: Path, beside: Path | None = None
 ) -> Source | None:

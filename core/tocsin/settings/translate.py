@@ -5,6 +5,7 @@ The values of channel settings are never repeated: they may be secrets.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -50,10 +51,31 @@ _LIMITS = {
     "literal_error": "expects {expected}",
     "enum": "expects {expected}",
 }
-_MEANT: dict[KeyPath, str] = {  # keys that people write where another one is meant
-    ("defaults", "when"): "'opens' says which events open an incident",
-    ("defaults", "stop"): "only a route can stop",
-    ("defaults", "under"): "only a route can be under another",
+_ONLY_ROUTES: dict[str, str] = {  # keys of routes that people write in [defaults]
+    "when": "'opens' says which events open an incident",
+    "stop": "only a route can stop",
+    "under": "only a route can be under another",
+    "name": "only a route has a name",
+    "mute": "it is not inherited: write it in each route that it is for",
+}
+_MEANT: dict[str, str] = {  # keys that people write where another one is meant
+    "location": "timezone",
+    "zone": "timezone",
+    "tz": "timezone",
+    "time_zone": "timezone",
+    "days_of_month": "days",
+    "continue": "stop",
+    "matchers": "when",
+    "match": "when",
+    "receiver": "send",
+    "group_by": "group",
+    "group_wait": "group",
+    "group_interval": "group",
+    "repeat_interval": "group",
+    "source_matchers": "source",
+    "target_matchers": "target",
+    "max_alerts": "max",
+    "condition": "if",
 }
 
 
@@ -76,6 +98,8 @@ class Found:
 
     path: KeyPath
     problem: Problem
+    told: bool = False
+    """Whether it only says that a key is missing that was refused, and told of, before."""
 
 
 def translate(
@@ -94,13 +118,20 @@ def translate(
     """
     details = error.errors(include_url=False, include_input=False)
     by_place: dict[tuple[KeyPath, str], list[Problem]] = {}
+    told: list[KeyPath] = []
     for detail in details:
-        path = data_path(document.data, (*prefix, *detail["loc"]))
         kind = detail["type"] if detail["type"] in ("extra_forbidden", "missing") else ""
+        location = (*prefix, *detail["loc"])
+        path = data_path(document.data, location[:-1] if kind == "missing" else location)
+        if kind == "missing" and at(document.data, (*path, detail["loc"][-1])) is not None:
+            told.append(path)
         key = f"{kind} {detail['loc'][-1]}" if kind == "missing" else kind
         known = [*keys_at(model, detail["loc"]), *(also_known if len(detail["loc"]) == 1 else ())]
         by_place.setdefault((path, key), []).append(_problem(detail, document, path, codes, known))
-    return [Found(path, _joined(problems)) for (path, _), problems in by_place.items()]
+    return [
+        Found(path, _joined(problems), told=kind.startswith("missing") and path in told)
+        for (path, kind), problems in by_place.items()
+    ]
 
 
 def _problem(detail: ErrorDetails, document: Document, path: KeyPath, codes: Codes, known: list[str]) -> Problem:
@@ -110,20 +141,34 @@ def _problem(detail: ErrorDetails, document: Document, path: KeyPath, codes: Cod
         return Problem(codes.missing, f"{table or 'the config'} lacks '{key}'", document.at(path, key=True))
     table, key = spoken(document.data, path)
     if detail["type"] == "extra_forbidden":
-        place = document.at(path, key=True)
-        kind = "table" if isinstance(at(document.data, path), dict) and not table else "key"
-        inside = f" in {table}" if table else ""
-        suggestion = _MEANT.get(path[:2], "") or nearest(name, known)
-        return Problem(codes.unknown, f"unknown {kind} '{key}'{inside}", place, suggestion)
-    code = "E406" if detail["type"] == "literal_secret" else codes.value
+        return _unknown(document, path, codes, known)
     value = at(document.data, path)
+    context = detail.get("ctx") or {}
+    code = "E406" if detail["type"] == "literal_secret" else codes.value
     shown = f" = {str(value).lower()}" if isinstance(value, int | float) else ""
     subject = f"{table} {key}{shown}".strip()
     reason = complaint(detail, value)
     if detail["type"] not in _EXPECTED and path[0:1] == ("channels",) and path[:3] not in document.plain:
         reason = without_texts(reason, value)
-    text = f"{subject}: {reason}"
-    return Problem(code, text, document.at(path), _cure(detail, document, path, value))
+    place = document.at(path)
+    if detail["type"] == "refused":  # by a value's own reader, which knows more
+        code, path = context["code"], (*path, context["index"]) if context["index"] >= 0 else path
+        place = document.within(path, context["start"], context["end"]) if context["start"] >= 0 else document.at(path)
+    return Problem(code, f"{subject}: {reason}", place, _cure(detail, document, path, value))
+
+
+def _unknown(document: Document, path: KeyPath, codes: Codes, known: list[str]) -> Problem:
+    """What to say of a key that the table at `path` does not take."""
+    table, key = spoken(document.data, path)
+    place = document.at(path, key=True)
+    kind = "table" if isinstance(at(document.data, path), dict) and not table else "key"
+    inside = f" in {table}" if table else ""
+    last = str(path[-1])
+    if path[0] == "defaults" and len(path) == 2 and last in _ONLY_ROUTES:
+        return Problem("E306", f"'{last}' in [defaults]: this is for routes only", place, _ONLY_ROUTES[last])
+    meant = _MEANT.get(last.casefold(), "")
+    suggestion = f"'{meant}' is the key for this" if meant in known else nearest(last, known)
+    return Problem(codes.unknown, f"unknown {kind} '{key}'{inside}", place, suggestion)
 
 
 def complaint(detail: Mapping[str, Any], value: Any) -> str:
@@ -189,12 +234,16 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _cure(detail: ErrorDetails, document: Document, path: KeyPath, value: Any) -> str:
-    expected = _EXPECTED.get(detail["type"])
+    expected, context = _EXPECTED.get(detail["type"]), detail.get("ctx") or {}
+    if detail["type"] == "refused":
+        return str(context.get("hint", ""))
+    if detail["type"] in ("enum", "literal_error") and isinstance(value, str):
+        return nearest(value, re.findall(r"'([^']*)'", str(context.get("expected", ""))))
     if expected == "a list" and isinstance(value, str) and path[0] != "channels":
         return f'write ["{value}"]'
     if expected == "text" and document.is_overridden(path) and isinstance(value, int | float):
         return "put it in quotes to give it as text"
-    if expected == "text" and isinstance(value, int | float):
+    if expected == "text" and isinstance(value, int | float) and not isinstance(value, bool):
         return "put it in quotes"
     return ""
 

@@ -9,11 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tocsin.store.group_commit import Writers
 from tocsin.store.records import StoreError
 from tocsin.store.schema import MIGRATIONS
 
 BUSY_TIMEOUT_MS = 5000
 """How long a writer waits for another process's transaction before it gives up."""
+
+_WAL_TRIES = 20
 
 
 class Connection:
@@ -28,6 +31,13 @@ class Connection:
         self._lock = threading.RLock()
         self._pid = os.getpid()
         self._handle: sqlite3.Connection | None = None
+        self._writers = Writers(self.write)
+
+    @property
+    def writers(self) -> Writers:
+        """The threads of this process that write."""
+        self._own_lock()
+        return self._writers
 
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
@@ -49,14 +59,17 @@ class Connection:
             return int(db.execute("PRAGMA data_version").fetchone()[0])
 
     @contextmanager
-    def write(self) -> Iterator[sqlite3.Connection]:
-        """The connection inside one transaction: committed and synced at the end, undone by an exception."""
+    def write(self, *, keep: bool = True) -> Iterator[sqlite3.Connection]:
+        """The connection inside one transaction: committed and synced at the end, undone by an exception.
+
+        Without `keep` it is undone in any case.
+        """
         with self._own_lock(), self._named_errors():
             handle = self._open()
             handle.execute("BEGIN IMMEDIATE")  # a lock taken late fails at once when two readers want to write
             try:
                 yield handle
-                handle.execute("COMMIT")
+                handle.execute("COMMIT" if keep else "ROLLBACK")
             except BaseException:
                 if handle.in_transaction:
                     handle.execute("ROLLBACK")
@@ -74,6 +87,7 @@ class Connection:
             self._pid = os.getpid()
             self._lock = threading.RLock()
             self._handle = None
+            self._writers = Writers(self.write)
         return self._lock
 
     @contextmanager
@@ -101,11 +115,12 @@ class Connection:
         return self._handle
 
     def _connect(self) -> sqlite3.Connection:
-        new = not self.path.exists()
+        in_memory = str(self.path) == ":memory:"
+        new = not in_memory and not self.path.exists()
         try:
             handle = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
             handle.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-            handle.execute("PRAGMA journal_mode = WAL")
+            _write_ahead(handle)
             handle.execute("PRAGMA synchronous = FULL")  # a commit survives power loss, not only the process
             migrate(handle, self.path)
         except sqlite3.Error as error:
@@ -116,6 +131,21 @@ class Connection:
         if new:
             self.path.chmod(0o600)  # messages may hold what only their owner should read
         return handle
+
+
+def _write_ahead(handle: sqlite3.Connection) -> None:
+    """Use a write-ahead log. For this SQLite waits for nobody, though several may open a new file at once."""
+    for _ in range(_WAL_TRIES):
+        try:
+            handle.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            handle.execute("BEGIN IMMEDIATE")  # waits its turn
+            handle.execute("ROLLBACK")
+        else:
+            return
+    handle.execute("PRAGMA journal_mode = WAL")
 
 
 def migrate(handle: sqlite3.Connection, path: Path) -> None:

@@ -8,7 +8,16 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from tocsin.store.records import AttemptRecord, DeliveryRecord, InboxItem, Status, from_micros, storable, to_micros
+from tocsin.store.records import (
+    AttemptRecord,
+    DeliveryRecord,
+    InboxItem,
+    Status,
+    Suppression,
+    from_micros,
+    storable,
+    to_micros,
+)
 from tocsin_hooks.events import Event
 from tocsin_hooks.messages import Message
 
@@ -107,18 +116,46 @@ def inbox(db: sqlite3.Connection, limit: int | None) -> list[InboxItem]:
     return [InboxItem(number, from_micros(at), *rest) for number, at, *rest in rows]
 
 
+def events(db: sqlite3.Connection, since: datetime, until: datetime | None, limit: int | None) -> list[Event]:
+    """The events of a time, in the order in which they were stored."""
+    rows = db.execute(
+        "SELECT sequence, body FROM events WHERE at >= ? AND at < ? ORDER BY sequence LIMIT ?",
+        (to_micros(since), 2**62 if until is None else to_micros(until), -1 if limit is None else limit),
+    )
+    return [Event.from_json(body).replace(sequence=sequence) for sequence, body in rows]
+
+
+def suppressions(db: sqlite3.Connection, event: str | None, since: datetime | None) -> list[Suppression]:
+    """What was not sent, oldest first."""
+    rows = db.execute(
+        "SELECT at, event, stage, rule, reason, route, channel FROM suppressions"
+        " WHERE (?1 IS NULL OR event = ?1) AND at >= ?2 ORDER BY number",
+        (event, 0 if since is None else to_micros(since)),
+    )
+    return [Suppression(from_micros(at), *rest) for at, *rest in rows]
+
+
 def prune(db: sqlite3.Connection, before: int) -> int:
     """Forget what ended before a time: deliveries, their tries, then events and incidents that nothing needs."""
     old = "SELECT number FROM deliveries WHERE finished_at < ?"
     db.execute(f"DELETE FROM attempts WHERE delivery IN ({old})", (before,))
     count = db.execute("DELETE FROM deliveries WHERE finished_at < ?", (before,)).rowcount
     db.execute("DELETE FROM inbox WHERE at < ?", (before,))
-    db.execute("DELETE FROM events WHERE at < ? AND sequence NOT IN (SELECT event FROM deliveries)", (before,))
-    unused = (
-        "SELECT number FROM incidents WHERE closed_at < ? AND number NOT IN"
-        " (SELECT incident FROM deliveries WHERE incident IS NOT NULL UNION"
-        "  SELECT incident FROM events WHERE incident IS NOT NULL)"
+    db.execute(
+        "DELETE FROM events WHERE at < ? AND sequence NOT IN (SELECT event FROM deliveries) AND"  # may be told again
+        " (incident IS NULL OR incident NOT IN (SELECT number FROM incidents WHERE closed_at IS NULL))",
+        (before,),
     )
-    db.execute(f"DELETE FROM receipts WHERE incident IN ({unused})", (before,))
-    db.execute(f"DELETE FROM incidents WHERE number IN ({unused})", (before,))
+    db.execute("DELETE FROM suppressions WHERE at < ?", (before,))
+    db.execute(
+        "DELETE FROM receipts WHERE at < ? AND thread NOT IN (SELECT thread FROM deliveries UNION"
+        " SELECT subject FROM cells WHERE kind = 'group')",  # what is still open will be told to be over
+        (before,),
+    )
+    db.execute(
+        "DELETE FROM incidents WHERE closed_at < ? AND number NOT IN"
+        " (SELECT incident FROM deliveries WHERE incident IS NOT NULL UNION"
+        "  SELECT incident FROM events WHERE incident IS NOT NULL)",
+        (before,),
+    )
     return count

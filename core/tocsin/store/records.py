@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from tocsin.errors import TocsinError
 from tocsin_hooks.events import Event
-from tocsin_hooks.messages import Action, Reason, Receipt
+from tocsin_hooks.messages import Action, Item, Reason, Receipt
 
 _DELIVERIES = uuid.UUID("0b1de1f2-5a8c-5d38-8d6e-3a1f5ac7e9d4")  # drawn once, for the ids of deliveries
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,58 +32,90 @@ class Status(StrEnum):
     """Nothing more is tried by itself."""
 
 
-class IncidentStep(StrEnum):
-    """What an event does to the incident of its key."""
-
-    NONE = "none"
-    OPEN = "open"
-    UPDATE = "update"
-    CLOSE = "close"
-
-
 @dataclass(frozen=True, slots=True)
-class OpenIncident:
-    """A problem that is not over: its number, and the channels that were told of it."""
+class Incident:
+    """One problem, from its first event to its recovery. `number` is None until it is stored."""
 
-    number: int
     key: str
     opened_at: datetime
-    told: frozenset[str]
+    number: int | None = None
+    closed_at: datetime | None = None
+    event: str = ""
+    """The id of its last event that showed the problem."""
+    state: str = ""
+    run_id: str = ""
+    """The run in which it was opened."""
+    failures: int = 0
+    """How often it failed for good."""
+    hides: int = 0
+    """How many events are not sent because of it."""
+    channels: tuple[str, ...] = ()
+    """Where its events are routed to, sent or not."""
+    acked_at: datetime | None = None
+    acked_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A delivery to be stored along with its event."""
+    """A delivery to be stored: where, why, and what beside its event it tells."""
 
     channel: str
     route: str
     action: Action
     template: str = ""
+    reason: str = ""
+    thread: str = ""
+    """Deliveries of one thread and channel keep their order and share receipts; empty for one that stands alone."""
+    incident: str = ""
+    """What the message calls its incident."""
+    opened_at: datetime | None = None
+    nonce: str = ""
+    """Tells apart messages of one event on one channel, such as reminders."""
+    group: Mapping[str, str] = field(default_factory=dict)
+    events: tuple[str, ...] = ()
+    """The ids of all events that it tells of."""
+    items: tuple[Item, ...] = ()
+    count: int = 1
+    recovered: int = 0
+    within: timedelta | None = None
+    silent: bool = False
+    say: str = ""
+    hides: int = 0
+    acknowledged_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What to commit for an event: nothing at all, or the event, its deliveries and the incident's step."""
+class Suppression:
+    """Something that was not sent, and why."""
 
-    step: IncidentStep = IncidentStep.NONE
-    deliveries: tuple[Planned, ...] = ()
-    keep: bool = True
-    """Whether the event is worth storing."""
-
-
-Planner = Callable[[OpenIncident | None], Plan]
-"""Decides, from the open incident of the event's key, what to commit. Called inside the transaction; pure."""
+    at: datetime
+    event: str
+    stage: str
+    rule: str
+    reason: str
+    route: str = ""
+    channel: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """What became of an event that was offered to the store."""
+class Cell:
+    """One document that a stage of alerting remembers something in."""
 
+    kind: str
+    key: str
+    body: str
+    parent: str = ""
+    subject: str = ""
+    due_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A delivery that was planned, with its id."""
+
+    id: str
     event: Event
-    deliveries: tuple[str, ...] = ()
-    """The ids of the deliveries committed with it."""
-    known: bool = False
-    """Whether the store had it already: then nothing was added."""
+    planned: Planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +132,7 @@ class Leased:
     attempt: int
     created_at: datetime
     event: Event
-    incident: OpenIncident | None
+    planned: Planned
     previous: Receipt | None
     may_repeat: bool
 
@@ -170,13 +202,15 @@ class InboxItem:
     delivery: str
 
 
-def delivery_id(event_id: str, channel: str) -> str:
+def delivery_id(event_id: str, channel: str, nonce: str = "") -> str:
     """The idempotency key of a delivery: the same on every attempt, host and replay.
 
     >>> delivery_id("e", "ops") == delivery_id("e", "ops") != delivery_id("e", "mail")
     True
+    >>> delivery_id("e", "ops", "repeat 1") == delivery_id("e", "ops")
+    False
     """
-    return str(uuid.uuid5(_DELIVERIES, f"{event_id}\n{channel}"))
+    return str(uuid.uuid5(_DELIVERIES, "\n".join((event_id, channel, *([nonce] if nonce else ())))))
 
 
 def storable(text: str) -> str:

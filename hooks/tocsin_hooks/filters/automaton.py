@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import lru_cache
 
 from tocsin_hooks.filters.regex_tree import Alt, At, Char, Node, Repeat, Seq
 
@@ -29,14 +29,15 @@ class _Situation:
 
 
 class Automaton:
-    """Tells whether whole texts match.
+    """Tells whether whole texts match; it remembers sets of at most about `most` states.
 
     >>> from tocsin_hooks.filters.regex_tree import parse_regex
     >>> Automaton(parse_regex("(a|a)*b")).fullmatch("a" * 5000)
     False
     """
 
-    def __init__(self, root: Node) -> None:
+    def __init__(self, root: Node, *, most: int = _MAX_REMEMBERED) -> None:
+        self._most = most
         self._tests: list[Callable[[str], bool] | None] = [None]  # of each state; state 0 is the end
         self._places: list[At | None] = [None]
         self._next: list[tuple[int, ...]] = [()]
@@ -66,7 +67,7 @@ class Automaton:
             if (test := self._tests[state]) is not None and test(char)
         )
         before = _sort(char) if self._placed else ""
-        if self._remembered >= _MAX_REMEMBERED:
+        if self._remembered >= self._most:
             self._situations.clear()
             self._remembered = 0
             self._start.ways.clear()
@@ -76,9 +77,10 @@ class Automaton:
 
     def _situation(self, states: frozenset[int], before: str) -> _Situation:
         key = (states, before)
-        if key not in self._situations:
-            self._situations[key] = _Situation(states, before)
-        return self._situations[key]
+        found = self._situations.get(key)  # threads share this: another may forget everything meanwhile
+        if found is None:
+            found = self._situations[key] = _Situation(states, before)
+        return found
 
     def _reach(self, here: _Situation, symbol: str) -> set[int]:
         """The states that can be entered from `here` without reading, when `symbol` comes next."""
@@ -132,7 +134,7 @@ class Automaton:
         return start
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _char_test(source: str, flags: int) -> Callable[[str], bool]:
     found = re.compile(source, flags).fullmatch
     return lambda char: found(char) is not None

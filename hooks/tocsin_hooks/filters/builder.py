@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from datetime import timedelta
 
+from tocsin_hooks.filters.labels import text_of
 from tocsin_hooks.filters.lexer import name_text, quote
 from tocsin_hooks.filters.parser import parse
 from tocsin_hooks.filters.tree import Filter, Flag, Ref, any_of
@@ -76,7 +77,7 @@ class Label:
             value = "true" if value else "false"
         if not isinstance(value, Text):
             raise TypeError(f"{self!r} can be equal to a text or a number, not to {value!r}")
-        return _checked(f"{name_text(self._name)}{op}{quote(str(value))}")
+        return _checked(f"{name_text(self._name)}{op}{quote(text_of(value))}")
 
     def _compare(self, op: str, other: Label | Text | timedelta) -> Filter:
         if isinstance(other, timedelta):
@@ -119,6 +120,7 @@ class Labels:
 
     def named(self, name: str) -> Filter:
         """The filter `@name`, to be bound later."""
+        _checked(f"@{name_text(name)}")
         return Ref(name)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tocsin_hooks.filters.labels import Value
+from tocsin_hooks.filters.labels import Value, shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,5 +48,5 @@ def _shown(value: Value) -> str:
     if value is None:
         return "absent"
     if isinstance(value, frozenset):
-        return "{" + ", ".join(f"'{item}'" for item in sorted(value)) + "}"
-    return f"'{value}'" if isinstance(value, str) else str(value)
+        return "{" + ", ".join(f"'{shown(item)}'" for item in sorted(value)) + "}"
+    return f"'{shown(value)}'" if isinstance(value, str) else str(value)

@@ -48,7 +48,7 @@ _FAMILY_FLAGS = {
 
 FLAG_LABELS = frozenset({*_FAMILY_FLAGS, "will_retry", "is_flow", "is_task"})
 """Labels that are true or false, and may stand alone as a matcher."""
-NUMBER_LABELS = frozenset({"attempt", "max_attempts", "loop_count", "duration", "map_index", "sequence"})
+NUMBER_LABELS = frozenset({"attempt", "max_attempts", "loop_count", "duration", "map_index", "sequence", "blocks"})
 STATE_LABELS = frozenset({"state", "old_state"})
 TEXT_LABELS = frozenset({*_TEXT_FIELDS, "exception", "exception.message", "tags"})
 """Labels that no number operator fits."""
@@ -56,6 +56,8 @@ KNOWN_LABELS = FLAG_LABELS | NUMBER_LABELS | TEXT_LABELS
 """Every label that each event has; `params.*`, `context.*` and the event's own labels come on top."""
 OPEN_PREFIXES = ("params.", "context.")
 
+_EXACT = 2**53  # below, a float holds every whole number
+_LONGEST_NAME = 100
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
@@ -109,14 +111,18 @@ def text_reader(label: str) -> Callable[[Event], str]:
 def text_of(value: Value) -> str:
     """A label's value as matchers see it: nothing is the empty text.
 
-    >>> [text_of(value) for value in (None, "a", 3, 0.5, frozenset({"b", "a"}))]
-    ['', 'a', '3', '0.5', 'a,b']
+    A whole number is written as one, so that `duration=90` holds for 90.0 seconds.
+
+    >>> [text_of(value) for value in (None, "a", 3, 0.5, 90.0, frozenset({"b", "a"}))]
+    ['', 'a', '3', '0.5', '90', 'a,b']
     """
-    if value is None:
-        return ""
-    if isinstance(value, frozenset):
-        return ",".join(sorted(value))
-    return str(value)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return str(int(value) if value.is_integer() and abs(value) < _EXACT else value)
+    return "" if value is None else ",".join(sorted(value))
 
 
 def number_of(value: Value) -> Number | None:
@@ -171,10 +177,22 @@ def did_you_mean(name: str, known: Iterable[str], prefix: str = "", *, cutoff: f
     >>> did_you_mean("xyz", ["Failed", "Success"])
     ''
     """
+    if len(name) > _LONGEST_NAME:  # nobody meant a known one, and the search takes the square of the length
+        return ""
     names = sorted(known)
     nearest = [other for other in names if other.casefold() == name.casefold()]
     nearest = nearest or difflib.get_close_matches(name, names, n=1, cutoff=cutoff)
     return f"; did you mean '{prefix}{nearest[0]}'?" if nearest else ""
+
+
+def shown(text: str) -> str:
+    r"""`text` as a part of a message for people: on one line, and cut where it is long.
+
+    >>> shown("a\nb"), len(shown("x" * 1000))
+    ('a\\nb', 100)
+    """
+    cut = text if len(text) <= _LONGEST_NAME else text[: _LONGEST_NAME - 3] + "..."
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in cut)
 
 
 def _look_up(parameters: Mapping[str, Any], path: str) -> Any:

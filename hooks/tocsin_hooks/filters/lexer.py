@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from tocsin_hooks.errors import FilterError
-from tocsin_hooks.filters.labels import STATE_LABELS
+from tocsin_hooks.filters.labels import STATE_LABELS, shown
 
 SPACE = frozenset("\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B))))
 """White space as Unicode defines it; `str.isspace` counts four control characters more."""
@@ -84,7 +84,9 @@ class Scanner:
         >>> Scanner(" foo=1").found(), Scanner(" ").found()
         ("'foo'", 'the end')
         """
-        return f"'{self.word() or self.peek()}'" if self.peek() else "the end"
+        found = self.word() or self.peek()
+        quote_mark = '"' if found == "'" else "'"
+        return f"{quote_mark}{shown(found)}{quote_mark}" if found else "the end"
 
     def found_end(self) -> int:
         """Where that which comes next ends."""
@@ -97,6 +99,11 @@ class Scanner:
         char = rest.peek()
         return bool(char) and char in _OPERATOR_STARTS
 
+    def operator_text(self) -> str:
+        """The operator that comes next, left in place; empty if none does."""
+        self.peek()
+        return next((op for op in _OPERATORS if self.text.startswith(op, self.pos)), "")
+
     def name(self) -> Token:
         """A label's or a filter's name."""
         return self.quoted() if self.peek() == '"' else self._bare(self._while(lambda char: char not in NAME_ENDS))
@@ -106,10 +113,10 @@ class Scanner:
         if self.peek() not in _OPERATOR_STARTS or not self.peek():
             return None
         start = self.pos
-        found = next((op for op in _OPERATORS if self.text.startswith(op, start)), None)
+        found = self.operator_text()
         if self.text.startswith("==", start):
             self.fail("'==' is no operator; write '='", start, start + 2)
-        if found is None:
+        if not found:
             char = self.text[start]
             hint = "write '=~' to match a regex" if char == "~" else "expected '!=' or '!~'"
             if char == "~" and label in STATE_LABELS:
@@ -126,7 +133,9 @@ class Scanner:
         token = self._bare(self._value_end())
         following = self.text[token.end : token.end + 1]
         if not token.value and (not char or char in ",)}"):
-            self.fail(f"expected a value after '{after}', found {self.found()}; an empty one is written \"\"", self.pos)
+            wanted = "a number or a label" if after[0] in "<>" else "a value"
+            hint = "" if after[0] in "<>" else '; an empty one is written ""'
+            self.fail(f"expected {wanted} after '{after}', found {self.found()}{hint}", self.pos)
         if following in ("'", "`"):
             self.fail(f"a value is quoted with double quotes, not with {following}", token.end)
         if following == '"':
@@ -160,6 +169,8 @@ class Scanner:
     def _escape(self) -> str:
         start = self.pos
         letter = self.text[start + 1 : start + 2]
+        if not letter:
+            self.fail("the text ends after a '\\'; a closing '\"' is missing", start)
         if letter in _BYTE_DIGITS:
             return self._bytes()
         if letter in _CODE_DIGITS:
@@ -169,7 +180,7 @@ class Scanner:
                 self.fail(f"'{self.text[start : self.pos]}' is no Unicode character", start, self.pos)
             return chr(code)
         if letter not in _SIMPLE_ESCAPES:
-            self.fail(f"unknown escape '\\{letter}'; a backslash is written '\\\\'", start, start + 2)
+            self.fail(f"unknown escape '\\{shown(letter)}'; a backslash is written '\\\\'", start, start + 2)
         self.pos += 2
         return _SIMPLE_ESCAPES[letter]
 
@@ -189,16 +200,17 @@ class Scanner:
         try:
             return run.decode()
         except UnicodeDecodeError:
-            self.fail(f"'{self.text[start : self.pos]}' is not UTF-8", start, self.pos)
+            self.fail(f"'{shown(self.text[start : self.pos])}' is not UTF-8", start, self.pos)
 
     def _digits(self, start: int, first: int, base: int) -> int:
         """The number spelled from `first` to here, for the escape at `start`."""
         digits = self.text[first : self.pos]
         allowed = "01234567" if base == 8 else "0123456789abcdefABCDEF"
         if len(digits) < self.pos - first or not all(digit in allowed for digit in digits):
-            shown = self.text[start : self.pos]
+            found = self.text[start : self.pos]
             kind = "octal" if base == 8 else "hexadecimal"
-            self.fail(f"'{shown}' is no escape; it needs {self.pos - first} {kind} digits", start, start + len(shown))
+            needed = f"{self.pos - first} {kind} digits"
+            self.fail(f"'{shown(found)}' is no escape; it needs {needed}", start, start + len(found))
         return int(digits, base)
 
     def _bare(self, end: int) -> Token:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tocsin_hooks.filters.labels import NUMBER_LABELS, STATE_LABELS, known_states, parse_number
+from tocsin_hooks.filters.labels import NUMBER_LABELS, STATE_LABELS, known_states, parse_number, shown, text_of
 from tocsin_hooks.filters.lexer import quote
 from tocsin_hooks.filters.regex import compile_regex
 from tocsin_hooks.filters.tree import And, Filter, Match, Span
@@ -35,7 +35,7 @@ def _about_and(node: Filter) -> Iterator[str]:
         yield "this holds for every event"
     for label, values in node.required().items():
         if not values:
-            yield f"this can never hold: '{label}' has one value"
+            yield f"this can never hold: it asks for two values of '{label}' at once"
 
 
 def _about_match(node: Match) -> Iterator[str]:
@@ -46,6 +46,14 @@ def _about_match(node: Match) -> Iterator[str]:
     if "*" in node.value:
         yield f"'*' stands for itself here; a regex is written '{node.label}{node.op[:-1] or '='}~{quote('.*')}'"
     if node.label in STATE_LABELS and node.value not in known_states() | {""}:
-        yield f"unknown state '{node.value}'; known states: {', '.join(sorted(known_states()))}"
-    if node.label in NUMBER_LABELS and node.value and parse_number(node.value) is None:
-        yield f"'{node.label}' is a number, which '{node.value}' is not"
+        yield f"unknown state '{shown(node.value)}'; known states: {', '.join(sorted(known_states()))}"
+    if node.label in NUMBER_LABELS and node.value:
+        yield from _about_number(node.label, node.value)
+
+
+def _about_number(label: str, value: str) -> Iterator[str]:
+    number = parse_number(value)
+    if number is None:
+        yield f"'{label}' is a number, which '{shown(value)}' is not"
+    elif text_of(number) != value:
+        yield f"'{label}' is never written '{shown(value)}'; write '{text_of(number)}'"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tocsin_hooks.filters.labels import did_you_mean
-from tocsin_hooks.filters.tree import Filter, Ref
+from tocsin_hooks.filters.tree import DEEPEST, Filter, Ref
 
 
 def bind_all(named: Mapping[str, Filter]) -> dict[str, Filter]:
@@ -31,6 +31,8 @@ class Names:
             known = ", ".join(f"'@{name}'" for name in sorted(self._named))
             hint = did_you_mean(ref.name, self._named, "@") or (known and f"; known filters: {known}")
             raise ref.error(f"unknown filter '@{ref.name}'{hint}")
+        if len(self._path) >= DEEPEST:
+            raise ref.error(f"names that use names, more than {DEEPEST} behind each other", "E201")
         return self.bound(ref.name)
 
     def bound(self, name: str) -> Filter:

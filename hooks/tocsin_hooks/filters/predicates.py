@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Sequence
 
 from tocsin_hooks.events import Event
-from tocsin_hooks.filters.labels import FLAG_LABELS, Number, flag_test, number_of, reader, text_reader
+from tocsin_hooks.filters.labels import FLAG_LABELS, Number, flag_test, number_of, reader, shown, text_reader
 from tocsin_hooks.filters.regex import compile_regex
 
 Test = Callable[[Event], bool]
@@ -55,6 +55,8 @@ def one_of(label: str, values: frozenset[str]) -> Test:
     """The test that holds when `label` has one of `values`; an absent label has the empty one."""
     if label == "tags":
         return lambda event: not values.isdisjoint(event.tags or _NO_TAGS)
+    if "" in values:
+        return any_holds([_equality(label, value) for value in sorted(values)])
     read = text_reader(label)
     return lambda event: read(event) in values
 
@@ -74,6 +76,8 @@ def _equality(label: str, value: str) -> Test:
     if label == "tags":
         return lambda event: value in (event.tags or _NO_TAGS)
     read = text_reader(label)
+    if not value:
+        return lambda event: not read(event)  # null in an event of another source is no text, and absent all the same
     return lambda event: read(event) == value
 
 
@@ -82,7 +86,7 @@ def _regex(label: str, pattern: str) -> Test:
     if label == "tags":
         return lambda event: any(map(matches, event.tags or _NO_TAGS))
     read = text_reader(label)
-    return lambda event: matches(read(event))
+    return lambda event: matches(read(event) or "")
 
 
 def comparison(label: str, op: str, limit: Number) -> Test:
@@ -114,12 +118,25 @@ def values_needed(op: str, value: str) -> frozenset[str] | None:
     return compile_regex(value).words if op == "=~" else None
 
 
-def ask(predicate: Callable[[Event], object], event: Event) -> tuple[bool, Exception | None]:
+def ask(predicate: Callable[[Event], object], event: Event) -> tuple[bool, BaseException | None]:
     """What a Python predicate says of `event`; one that raises says no."""
     try:
         return bool(predicate(event)), None
-    except Exception as error:  # it is a stranger's code, and must not disturb the run
+    except (Exception, SystemExit) as error:  # it is a stranger's code, and must not disturb the run
         return False, error
+
+
+def said(error: BaseException) -> str:
+    """What a predicate raised, for people, on one line.
+
+    >>> said(KeyError("etl"))
+    "raised KeyError: 'etl'"
+    """
+    try:
+        text = str(error)
+    except Exception:  # an exception of a stranger's, too
+        text = ""
+    return f"raised {type(error).__name__}" + (f": {shown(text)}" if text else "")
 
 
 def guarded(predicate: Callable[[Event], object], name: str, log: logging.Logger) -> Test:

@@ -12,12 +12,12 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from tocsin_hooks.filters.automaton import Automaton
+from tocsin_hooks.filters.regex_syntax import RegexError, python_regex
 from tocsin_hooks.filters.regex_tree import (
     Alt,
     At,
     Char,
     Node,
-    RegexError,
     Repeat,
     Seq,
     accepts_everything,
@@ -57,7 +57,7 @@ class Regex:
     def _matcher(self, pattern: str, tree: Node) -> Callable[[str], bool]:
         if self.words is not None:
             return self.words.__contains__
-        backtracking = re.compile(pattern, re.DOTALL).fullmatch
+        backtracking = re.compile(python_regex(pattern)[0], re.DOTALL).fullmatch
         if self.limit >= _LONGEST:
             return lambda text: backtracking(text) is not None
         automaton = Automaton(tree).fullmatch

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from tocsin_hooks.filters.regex_syntax import RegexError, python_regex
+
 _parser: Any = import_module("re._parser")  # `re` keeps it private; typeshed has no stubs for it
 _MAX_LENGTH = 10_000
 _MAX_RANGE = 64
@@ -28,15 +30,6 @@ _REFUSED = {
     "ATOMIC_GROUP": "atomic groups are not supported; no regex here can run away",
     "POSSESSIVE_REPEAT": "possessive repeats are not supported; no regex here can run away",
 }
-
-
-class RegexError(ValueError):
-    """A regex that cannot be used; `position` is an offset into the pattern, where one place is to blame."""
-
-    def __init__(self, reason: str, position: int | None = None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.position = position
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,20 +89,27 @@ def parse_regex(pattern: str) -> Node:
     """
     if len(pattern) > _MAX_LENGTH:
         raise RegexError(f"a regex of {len(pattern)} characters; at most {_MAX_LENGTH} are allowed")
+    source, origins = python_regex(pattern)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            parsed = _parser.parse(pattern, re.DOTALL)
+            parsed = _parser.parse(source, re.DOTALL)
     except re.error as error:
-        hint = "; write '(?i:...)' around a part" if "global flags" in error.msg else ""
-        raise RegexError(f"bad regex: {error.msg}{hint}", error.pos) from None
+        hint = "; any text is written '.*'" if error.msg == "nothing to repeat" and pattern[:1] == "*" else ""
+        raise RegexError(f"bad regex: {error.msg}{hint}", _origin(origins, error.pos, pattern)) from None
     except Warning as warning:
         where = re.search(r"at position (\d+)", str(warning))
-        reason = "bad regex: a set inside a set is not supported; escape '[', '-', '&', '~' or '|' in a set with '\\'"
-        raise RegexError(reason, int(where[1]) if where else None) from None
+        reason = "bad regex: a set inside a set is not supported; escape a '-' in a set with '\\'"
+        raise RegexError(reason, _origin(origins, int(where[1]), pattern) if where else None) from None
     except OverflowError:
         raise RegexError("bad regex: too large a repeat") from None
     return _sequence(parsed, parsed.state.flags)
+
+
+def _origin(origins: list[int], position: int | None, pattern: str) -> int | None:
+    if position is None:
+        return None
+    return origins[position] if position < len(origins) else len(pattern)
 
 
 def min_width(node: Node) -> int:
@@ -217,8 +217,8 @@ def _node(op: str, arg: Any, flags: int) -> Node:
             return Alt(tuple(_sequence(choice, flags) for choice in arg[1]))
         case "SUBPATTERN":
             _, added, removed, inner = arg
-            if added & re.ASCII:
-                flags &= ~re.UNICODE
+            if added & (re.ASCII | re.UNICODE):
+                flags &= ~(re.ASCII | re.UNICODE)
             return _sequence(inner, (flags | added) & ~removed)
         case "MAX_REPEAT" | "MIN_REPEAT":  # lazy or greedy: the texts matched as a whole are the same
             low, high, inner = arg

@@ -1,125 +1,40 @@
-"""What a filter is made of, and what it says about an event.
-
-A filter is an immutable tree. Each node makes its test, a plain function, once; equality, hash and pickle see the
-tree only. `span` says where a node stands in the text it was read from, and does not count for equality.
-"""
+"""What a filter is made of: the filters that look at an event, and those that combine others."""
 
 from __future__ import annotations
 
 import dataclasses
-import logging
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tocsin_hooks.errors import FilterError
 from tocsin_hooks.events import Event
 from tocsin_hooks.filters import predicates
-from tocsin_hooks.filters.explain import Explanation
-from tocsin_hooks.filters.labels import Number, flag_test, value_of
-from tocsin_hooks.filters.lexer import name_text, value_text
+from tocsin_hooks.filters.base import DEEPEST, Filter, Required, Span
+from tocsin_hooks.filters.labels import STATE_LABELS
+from tocsin_hooks.filters.leaves import Compare, Flag, LabelRef, Match, Opaque, Ref
 
 if TYPE_CHECKING:
-    from tocsin_hooks.filters.lint import FilterWarning
     from tocsin_hooks.filters.names import Names
 
-log = logging.getLogger("tocsin.filters")
-
-Span = tuple[int, int]
-Required = Mapping[str, frozenset[str]]
-
-
-@dataclass(frozen=True)
-class Filter:
-    """A predicate over events. Combine with `&`, `|` and `~`."""
-
-    span: Span | None = field(default=None, compare=False, repr=False, kw_only=True)
-
-    @cached_property
-    def matches(self) -> Callable[[Event], bool]:
-        """`matches(event)`: whether the filter holds for `event`. Raises only where a `@name` is not bound."""
-        return self._test()
-
-    def __call__(self, event: Event) -> bool:
-        """The same as `matches`."""
-        return self.matches(event)
-
-    def __and__(self, other: Filter) -> Filter:
-        return all_of(self, other) if isinstance(other, Filter) else NotImplemented
-
-    def __or__(self, other: Filter) -> Filter:
-        return any_of(self, other) if isinstance(other, Filter) else NotImplemented
-
-    def __invert__(self) -> Filter:
-        return Not(self)
-
-    def __bool__(self) -> bool:
-        raise TypeError(
-            "a filter is neither true nor false by itself; combine with '&', '|', '~', test with '.matches'"
-        )
-
-    def __str__(self) -> str:
-        return self.to_text()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {name.name: getattr(self, name.name) for name in dataclasses.fields(self)}
-
-    def explain(self, event: Event) -> Explanation:
-        """The verdict on `event` with that of every part, each evaluated even where the result was clear before."""
-        children = tuple(child.explain(event) for child in self.children())
-        return Explanation(self.to_text(), self.matches(event), children=children)
-
-    def children(self) -> tuple[Filter, ...]:
-        """The filters that this one combines."""
-        return ()
-
-    def walk(self) -> Iterator[Filter]:
-        """The filter itself and all below it, outermost first; what a bound `@name` stands for is not entered."""
-        yield self
-        for child in self.children():
-            yield from child.walk()
-
-    def labels(self) -> frozenset[str]:
-        """The labels that the filter reads, also through bound names."""
-        return frozenset[str]().union(*(child.labels() for child in self.children()))
-
-    def refs(self) -> frozenset[str]:
-        """The names that the filter itself refers to as `@name`."""
-        return frozenset(node.name for node in self.walk() if isinstance(node, Ref))
-
-    def required(self) -> Required:
-        """Conditions without which the filter cannot match: label -> the values of which the event must have one.
-
-        Values are label values as text; of `tags`, one of the values must be among them. An empty set of values
-        means that the filter never matches. A filter may well ask for more than this tells.
-        """
-        return {}
-
-    def bind(self, named: Mapping[str, Filter]) -> Filter:
-        """The filter with every `@name` bound to its filter in `named`, those inside of them too.
-
-        Raises `FilterError` for a name that `named` lacks, and for names that lead back to themselves.
-        """
-        from tocsin_hooks.filters.names import Names  # it reads this module's classes
-
-        return self._bound(Names(named))
-
-    def warnings(self) -> tuple[FilterWarning, ...]:
-        """What in the filter is allowed and still probably not meant."""
-        from tocsin_hooks.filters.lint import warnings_of  # it reads this module's classes
-
-        return warnings_of(self)
-
-    def to_text(self) -> str:
-        """The filter as an expression that `parse` reads back to an equal tree; an `Opaque` one cannot be read."""
-        raise NotImplementedError
-
-    def _test(self) -> Callable[[Event], bool]:
-        raise NotImplementedError
-
-    def _bound(self, names: Names) -> Filter:  # noqa: ARG002
-        return self
+__all__ = [
+    "DEEPEST",
+    "EVERYTHING",
+    "And",
+    "Compare",
+    "Filter",
+    "Flag",
+    "LabelRef",
+    "Match",
+    "Not",
+    "Opaque",
+    "Or",
+    "Ref",
+    "Span",
+    "all_of",
+    "any_of",
+    "check_can_hold",
+]
 
 
 @dataclass(frozen=True)
@@ -131,6 +46,7 @@ class And(Filter):
     def __post_init__(self) -> None:
         if len(self.terms) == 1 or any(isinstance(term, And) for term in self.terms):
             raise ValueError("combine filters with all_of(), which keeps the tree flat")
+        self._check_depth()
 
     def children(self) -> tuple[Filter, ...]:  # noqa: D102  (as of Filter)
         return self.terms
@@ -145,6 +61,10 @@ class And(Filter):
                     merged[label] = min(merged[label], values, key=len)
                 else:
                     merged[label] &= values
+        for term in self.terms:
+            for label, values in _excluded(term).items():
+                if label in merged:
+                    merged[label] -= values
         return merged
 
     def to_text(self) -> str:  # noqa: D102
@@ -152,6 +72,9 @@ class And(Filter):
 
     def _test(self) -> Callable[[Event], bool]:
         return predicates.all_hold([term.matches for term in self.terms])
+
+    def _verdict(self, verdicts: Sequence[bool]) -> bool:
+        return all(verdicts)
 
     def _bound(self, names: Names) -> Filter:
         return dataclasses.replace(self, terms=tuple(term._bound(names) for term in self.terms))
@@ -166,6 +89,7 @@ class Or(Filter):
     def __post_init__(self) -> None:
         if len(self.terms) < 2 or any(isinstance(term, Or) for term in self.terms):
             raise ValueError("combine filters with any_of(), which keeps the tree flat")
+        self._check_depth()
 
     def children(self) -> tuple[Filter, ...]:  # noqa: D102
         return self.terms
@@ -188,6 +112,9 @@ class Or(Filter):
             return predicates.one_of(first.label, frozenset(t.value for t in self.terms if isinstance(t, Match)))
         return predicates.any_holds([term.matches for term in self.terms])
 
+    def _verdict(self, verdicts: Sequence[bool]) -> bool:
+        return any(verdicts)
+
     def _bound(self, names: Names) -> Filter:
         return dataclasses.replace(self, terms=tuple(term._bound(names) for term in self.terms))
 
@@ -197,6 +124,9 @@ class Not(Filter):
     """Holds when its term does not."""
 
     term: Filter
+
+    def __post_init__(self) -> None:
+        self._check_depth()
 
     def children(self) -> tuple[Filter, ...]:  # noqa: D102
         return (self.term,)
@@ -220,150 +150,11 @@ class Not(Filter):
         holds = self.term.matches
         return lambda event: not holds(event)
 
+    def _verdict(self, verdicts: Sequence[bool]) -> bool:
+        return not verdicts[0]
+
     def _bound(self, names: Names) -> Filter:
         return dataclasses.replace(self, term=self.term._bound(names))
-
-
-@dataclass(frozen=True)
-class Match(Filter):
-    """A matcher: `label op value` with `=`, `!=`, `=~` or `!~`."""
-
-    label: str
-    op: str
-    value: str
-
-    def explain(self, event: Event) -> Explanation:  # noqa: D102
-        return Explanation(self.to_text(), self.matches(event), ((self.label, value_of(event, self.label)),))
-
-    def labels(self) -> frozenset[str]:  # noqa: D102
-        return frozenset({self.label})
-
-    def required(self) -> Required:  # noqa: D102
-        values = predicates.values_needed(self.op, self.value)
-        if values is None or (self.label == "tags" and "" in values):  # "no tags" is not a tag
-            return {}
-        return {self.label: values}
-
-    def to_text(self) -> str:  # noqa: D102
-        return f"{name_text(self.label)}{self.op}{value_text(self.value)}"
-
-    def _test(self) -> Callable[[Event], bool]:
-        return predicates.matcher(self.label, self.op, self.value)
-
-
-@dataclass(frozen=True)
-class LabelRef:
-    """The label that stands to the right of a comparison."""
-
-    label: str
-
-
-@dataclass(frozen=True)
-class Compare(Filter):
-    """A comparison of numbers: `label op other` with `<`, `<=`, `>` or `>=`; `other` is a number or a label."""
-
-    label: str
-    op: str
-    other: Number | LabelRef
-
-    def explain(self, event: Event) -> Explanation:  # noqa: D102
-        names = [self.label] + ([self.other.label] if isinstance(self.other, LabelRef) else [])
-        return Explanation(self.to_text(), self.matches(event), tuple((name, value_of(event, name)) for name in names))
-
-    def labels(self) -> frozenset[str]:  # noqa: D102
-        return frozenset({self.label, self.other.label} if isinstance(self.other, LabelRef) else {self.label})
-
-    def to_text(self) -> str:  # noqa: D102
-        other = self.other.label if isinstance(self.other, LabelRef) else repr(self.other)
-        return f"{name_text(self.label)}{self.op}{other}"
-
-    def _test(self) -> Callable[[Event], bool]:
-        if isinstance(self.other, LabelRef):
-            return predicates.comparison_of_labels(self.label, self.op, self.other.label)
-        return predicates.comparison(self.label, self.op, self.other)
-
-
-@dataclass(frozen=True)
-class Flag(Filter):
-    """A boolean label that is true."""
-
-    label: str
-
-    def explain(self, event: Event) -> Explanation:  # noqa: D102
-        return Explanation(self.to_text(), self.matches(event), ((self.label, value_of(event, self.label)),))
-
-    def labels(self) -> frozenset[str]:  # noqa: D102
-        return frozenset({self.label})
-
-    def required(self) -> Required:  # noqa: D102
-        return {self.label: frozenset({"true"})}
-
-    def to_text(self) -> str:  # noqa: D102
-        return self.label
-
-    def _test(self) -> Callable[[Event], bool]:
-        return flag_test(self.label)
-
-
-@dataclass(frozen=True)
-class Ref(Filter):
-    """A filter by its name, `@name`, and the filter it stands for once that is bound."""
-
-    name: str
-    target: Filter | None = None
-    source: str = field(default="", compare=False, repr=False)
-    """The whole expression that the name stands in."""
-
-    def explain(self, event: Event) -> Explanation:  # noqa: D102
-        return Explanation(self.to_text(), self.matches(event), children=(self._known().explain(event),))
-
-    def labels(self) -> frozenset[str]:  # noqa: D102
-        return self.target.labels() if self.target is not None else frozenset()
-
-    def required(self) -> Required:  # noqa: D102
-        return self.target.required() if self.target is not None else {}
-
-    def to_text(self) -> str:  # noqa: D102
-        return f"@{name_text(self.name)}"
-
-    def _test(self) -> Callable[[Event], bool]:
-        return self._known().matches
-
-    def _known(self) -> Filter:
-        if self.target is None:
-            raise self.error(f"'@{self.name}' is not bound to a filter; name it in [filters], or give it to bind()")
-        return self.target
-
-    def _bound(self, names: Names) -> Filter:
-        return dataclasses.replace(self, target=names.filter_of(self))
-
-    def error(self, reason: str, code: str = "E203") -> FilterError:
-        """An error about this name, with its place in the expression."""
-        source, span = (self.source, self.span) if self.source and self.span else (self.to_text(), None)
-        start, end = span or (0, len(source))
-        return FilterError(reason, source, start, end, code)
-
-
-@dataclass(frozen=True)
-class Opaque(Filter):
-    """A Python predicate, which only running it tells about. One that raises counts as false, and is logged once."""
-
-    predicate: Callable[[Event], object]
-    name: str = ""
-
-    def explain(self, event: Event) -> Explanation:  # noqa: D102
-        verdict, error = predicates.ask(self.predicate, event)
-        return Explanation(self.to_text(), verdict, note=f"raised {type(error).__name__}: {error}" if error else "")
-
-    def to_text(self) -> str:  # noqa: D102
-        return f"<python {self._title()}>"
-
-    def _title(self) -> str:
-        named = self.predicate if hasattr(self.predicate, "__qualname__") else type(self.predicate)
-        return self.name or f"{named.__module__}:{named.__qualname__}"
-
-    def _test(self) -> Callable[[Event], bool]:
-        return predicates.guarded(self.predicate, self._title(), log)
 
 
 EVERYTHING = And(())
@@ -382,6 +173,28 @@ def any_of(*terms: Filter, span: Span | None = None) -> Filter:
     if not flat:
         raise ValueError("any_of() needs a filter at least")
     return flat[0] if len(flat) == 1 else Or(flat, span=span)
+
+
+def check_can_hold(tree: Filter, text: str = "") -> None:
+    """Raise `FilterError` where `tree` asks for two states at once; `text` is what it was read from."""
+    for label, values in tree.required().items():
+        if label in STATE_LABELS and not values:
+            text = text or tree.to_text()
+            start, end = tree.span or (0, len(text))
+            raise FilterError(f"this can never hold: '{label}' has one value; write 'or'", text, start, end)
+
+
+def _excluded(term: Filter) -> Required:
+    """The values that no label of an event may have if `term` holds.
+
+    >>> _excluded(Match("flow", "!=", "etl"))
+    {'flow': frozenset({'etl'})}
+    """
+    match term:
+        case Match(label, "!=" | "!~" as op, value) | Not(Match(label, "=" | "=~" as op, value)):
+            values = predicates.values_needed("=~" if "~" in op else "=", value)
+            return {} if values is None else {label: values}
+    return {}
 
 
 def _inner(term: Filter, *looser: type[Filter]) -> str:

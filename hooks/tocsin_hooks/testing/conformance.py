@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 import pytest
 
 from tocsin_hooks.channels import Capability, Channel, ChannelConfig
-from tocsin_hooks.messages import Action, Message, Reason, Receipt, SendError
+from tocsin_hooks.messages import Action, Message, Reason, Receipt, SendError, Why
 from tocsin_hooks.testing.destinations import Destination
-from tocsin_hooks.testing.samples import sample_message
+from tocsin_hooks.testing.samples import sample_group_message, sample_message
 
 HOSTILE: dict[str, dict[str, Any]] = {
     "controls": {"text": "readable \x00\x01\x07\x1b[31m\x7f\x85\u2028 end"},
@@ -29,6 +29,10 @@ HOSTILE: dict[str, dict[str, Any]] = {
     "lone-surrogates": {"text": "readable \ud800 and \udfff", "title": "readable \udc80"},
     "empty-text": {"title": "readable", "text": ""},
 }
+
+
+CUT_MARKS = ("…", "...", " more", " cut")
+"""One of these shows a reader that something is missing."""
 
 
 class ChannelConformance:
@@ -99,6 +103,46 @@ class ChannelConformance:
             previous = Receipt.from_dict(json.loads(json.dumps(receipt.to_dict())))
             assert previous == receipt
         assert len(destination.arrived()) >= 3
+
+    def test_a_reminder_is_sent_and_the_incident_can_still_be_recovered(
+        self, destination: Destination, build: Callable[..., Channel]
+    ) -> None:
+        opened = build().send(sample_message())
+        before = len(destination.arrived())
+        reminded = build().send(sample_message(Action.REPEAT), opened)
+        assert reminded.sent is True
+        assert len(destination.arrived()) > before
+        _check_reference(reminded)
+        assert build().send(sample_message(Action.RECOVER), reminded).sent is True
+
+    def test_an_acknowledgement_opens_nothing_of_its_own(
+        self, destination: Destination, build: Callable[..., Channel]
+    ) -> None:
+        opened = build().send(sample_message())
+        message = sample_message(Action.UPDATE, reason=Why.ACKNOWLEDGED, acknowledged_by="kim")
+        acknowledged = build().send(message, opened)
+        assert acknowledged.sent or acknowledged.detail, "a receipt that nothing was sent says why in its detail"
+        assert build().send(sample_message(Action.RECOVER), acknowledged).sent is True
+        things = destination.things()
+        if things is not None:
+            assert len(things) == len(destination.arrived())
+            assert len(set(things)) == 1, "the acknowledgement and the recovery go to what the first message opened"
+
+    @pytest.mark.parametrize("action", [Action.OPEN, Action.UPDATE, Action.REPEAT, Action.RECOVER])
+    @pytest.mark.parametrize("items", [2, 30, 400])
+    def test_the_list_in_a_message_of_several_arrives_whole_or_visibly_cut(
+        self, destination: Destination, build: Callable[..., Channel], items: int, action: Action
+    ) -> None:
+        message = sample_group_message(action, items=items)
+        receipt = build().send(message)
+        if not receipt.sent:
+            assert action is Action.RECOVER
+            return
+        [text] = destination.arrived()
+        lines = message.text.splitlines()
+        assert lines[0] in text
+        missing = [line for line in lines if line not in text]
+        assert not missing or any(mark in text for mark in CUT_MARKS), f"{len(missing)} lines are silently lost"
 
     def test_a_stored_receipt_of_another_kind_is_survived(
         self, destination: Destination, build: Callable[..., Channel]

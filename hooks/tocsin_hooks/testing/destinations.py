@@ -56,6 +56,13 @@ class Destination(ABC):
         """What the service would know a repetition of each arrived message by, in order; None where it cannot."""
         return None
 
+    def things(self) -> list[str] | None:
+        """What each accepted message opened or changed at the service, in order: an alert, a thread, a post.
+
+        The same text stands for the same thing. None where each message is a thing of its own.
+        """
+        return None
+
     passes_retry_after: ClassVar[bool] = True
     """Whether the service can ask for a wait."""
 

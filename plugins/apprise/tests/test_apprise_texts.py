@@ -13,7 +13,7 @@ from tocsin_apprise.outcomes import Outcome, error_of, outcome_of
 from tocsin_apprise.texts import Room, body_of, fit, kind_of, title_of
 from tocsin_apprise.urls import at_other_host, check_one, parse_base_url
 from tocsin_hooks.messages import Action, Reason
-from tocsin_hooks.testing import sample_event, sample_message
+from tocsin_hooks.testing import sample_event, sample_group_message, sample_message
 
 RETRYING = sample_event(state="Retrying", state_family=("Retrying", "Scheduled", "Pending"))
 
@@ -25,6 +25,9 @@ RETRYING = sample_event(state="Retrying", state_family=("Retrying", "Scheduled",
         (sample_message(Action.UPDATE), "failure"),
         (sample_message(Action.OPEN, event=RETRYING), "warning"),
         (sample_message(Action.RECOVER), "success"),
+        (sample_message(Action.REPEAT), "failure"),
+        (sample_message(Action.UPDATE, reason="acknowledged", acknowledged_by="kim"), "info"),
+        (sample_group_message(), "failure"),
         (sample_message(Action.EVENT), "info"),
         (sample_message(Action.TEST), "info"),
         (sample_message(event=sample_event(state="Late", state_family=("Late",)), severity="warning"), "warning"),
@@ -32,6 +35,12 @@ RETRYING = sample_event(state="Retrying", state_family=("Retrying", "Scheduled",
 )
 def test_the_type_follows_action_and_state(message: Any, kind: str) -> None:
     assert kind_of(message) == kind
+
+
+def test_the_body_of_a_group_is_its_list_and_names_no_event_beside_it() -> None:
+    shown = body_of(sample_group_message(), markdown=False)
+    assert shown.startswith(f"{sample_group_message().text}\n\nProblems: 3\n")
+    assert "etl/load" not in shown
 
 
 def test_the_body_has_text_fields_and_links() -> None:

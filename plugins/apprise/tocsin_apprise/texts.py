@@ -38,6 +38,8 @@ def kind_of(message: Message) -> Kind:
             return "success"
         case Action.EVENT | Action.TEST:
             return "info"
+    if message.is_acknowledgement:
+        return "info"
     if event.is_a("Failed"):
         return "failure"
     if event.is_a("Retrying"):
@@ -64,7 +66,7 @@ def body_of(message: Message, *, markdown: bool) -> str:
     show = _escape if markdown else str
     label = "**{}:** {}" if markdown else "{}: {}"
     parts = [show(text)]
-    if message.event.subject not in f"{message.title}\n{message.text}":
+    if not message.tells_of_several and message.event.subject not in f"{message.title}\n{message.text}":
         parts.append(show(_clean(message.event.subject)))
     parts.append("\n".join(label.format(show(_clean(n)), show(_clean(v))) for n, v in message.fields if v))
     links = ((_clean(link.text), _clean(link.url)) for link in message.links)

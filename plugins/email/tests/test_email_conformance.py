@@ -53,6 +53,9 @@ class MailAccount(Destination):
     def marks(self) -> list[str]:
         return [str(mail.parsed["Message-ID"]) for mail in self.server.mails]
 
+    def things(self) -> list[str]:
+        return [str(mail.parsed["References"]) for mail in self.server.mails]
+
 
 class TestConformance(ChannelConformance):
     @pytest.fixture

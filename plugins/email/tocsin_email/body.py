@@ -50,13 +50,7 @@ def state_word(message: Message) -> str:
     >>> state_word(sample_message(event=sample_event(state="TriggerFailed"))), state_word(sample_message("recover"))
     ('TRIGGER FAILED', 'RECOVERED')
     """
-    match message.action:
-        case Action.RECOVER:
-            return "RECOVERED"
-        case Action.TEST:
-            return "TEST"
-        case _:
-            return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", one_line(message.event.state, 40)).upper()
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", one_line(message.word, 40)).upper()
 
 
 def short_reason(message: Message) -> str:
@@ -64,6 +58,8 @@ def short_reason(message: Message) -> str:
     event = message.event
     if message.action is Action.RECOVER:
         return ""
+    if message.is_acknowledgement:
+        return f"by {one_line(message.acknowledged_by, 80)}"
     if event.exception:
         return one_line(f"{event.exception.type}: {event.exception.message}".removesuffix(": "), 200)
     return one_line(event.message, 200)
@@ -77,7 +73,8 @@ def body_of(message: Message, timezone: str) -> Body:
     badge, colour = state_word(message), _colour(message)
     if message.templated:
         return Body(badge, colour, title, preheader, text)
-    exception = None if message.action is Action.RECOVER else message.event.exception
+    alone = message.action is not Action.RECOVER and not message.tells_of_several
+    exception = message.event.exception if alone else None  # of many, one would pass for that of all
     traceback = clean(exception.traceback).strip("\n") if exception else ""
     return Body(
         badge,
@@ -99,10 +96,10 @@ def _colour(message: Message) -> str:
 
 
 def _rows(message: Message, timezone: str) -> tuple[tuple[str, str], ...]:
-    when = message.event.time.astimezone(ZoneInfo(timezone))
+    when = message.time.astimezone(ZoneInfo(timezone))
     offset = f"{when:%z}"
     facts = (
-        ("Subject", message.event.subject),
+        ("Subject", "" if message.tells_of_several else message.event.subject),
         *message.fields[:_MOST_ROWS],
         ("When", f"{when:%Y-%m-%d %H:%M:%S} {when.tzname()} (UTC{offset[:3]}:{offset[3:]})"),
     )

@@ -46,6 +46,10 @@ def subject(message: Message, prefix: str = "") -> str:
         text = message.title
     elif message.action is Action.TEST:
         text = f"[TEST] {message.title}"
+    elif message.tells_of_several:
+        word = state_word(message)
+        said = message.title[: len(word) + 1].upper() == f"{word}:"  # "Recovered: 3 problems in etl"
+        text = f"[{word}] {message.title[len(word) + 1 :] if said else message.title}"
     else:
         text = f"[{state_word(message)}] {one_line(message.event.subject, 80)}"
         if reason := short_reason(message):
@@ -98,7 +102,7 @@ def _header(mailbox: Mailbox) -> Address:
 def _file(mail: EmailMessage, message: Message, config: EmailConfig) -> None:
     domain = config.id_domain()
     mail["Subject"] = subject(message, config.subject_prefix)
-    mail["Date"] = message.event.time.astimezone(ZoneInfo(config.timezone))
+    mail["Date"] = message.time.astimezone(ZoneInfo(config.timezone))
     mail["Message-ID"] = message_id(message, domain)
     root = thread_id(message, domain) if config.updates == "thread" else ""
     if root:
@@ -117,6 +121,5 @@ def _mark_as_automatic(mail: EmailMessage, message: Message, domain: str) -> Non
     mail["X-Tocsin-State"] = one_line(event.state, 60)
     mail["X-Tocsin-Delivery"] = one_line(message.id, 100)
     mail["X-Tocsin-Attempt"] = str(message.attempt)
-    final = event.is_a("Failed") and not event.will_retry and message.action not in (Action.RECOVER, Action.TEST)
-    if final:
+    if message.is_alarm:
         mail["Importance"] = "high"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tocsin_hooks import Action, Reason, Receipt, SendError
-from tocsin_hooks.testing import Answer, Received, Receiver, sample_event, sample_message
+from tocsin_hooks import Action, Message, Reason, Receipt, SendError
+from tocsin_hooks.testing import Answer, Received, Receiver, sample_event, sample_group_message, sample_message
 from tocsin_pagerduty import PagerDutyChannel, PagerDutyConfig
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -113,6 +114,61 @@ def test_a_retry_pages_where_that_is_asked_for(service: Receiver) -> None:
 def test_a_test_pages_even_with_a_retry_as_its_sample(service: Receiver) -> None:
     assert channel(service).send(sample_message(Action.TEST, event=RETRYING)).sent is True
     assert service.requests[0].json()["payload"]["severity"] == "info"
+
+
+def test_a_reminder_triggers_the_same_page_again(service: Receiver) -> None:
+    pager = channel(service)
+    opened = pager.send(sample_message())
+    assert pager.send(sample_message(Action.REPEAT), opened).reference == opened.reference
+    assert sent(service) == [("trigger", "warehouse/etl/load")] * 2
+    assert service.requests[1].json()["payload"]["summary"] == "Still Failed: etl/load for 4 h"
+
+
+ACKNOWLEDGED = sample_message(Action.UPDATE, reason="acknowledged", acknowledged_by="kim")
+
+
+def test_an_acknowledgement_is_passed_on_for_the_page_that_is_open(service: Receiver) -> None:
+    pager = channel(service)
+    acknowledged = pager.send(ACKNOWLEDGED, pager.send(sample_message()))
+    pager.send(sample_message(Action.RECOVER), Receipt.from_dict(acknowledged.to_dict()))
+    key = "warehouse/etl/load"
+    assert sent(service) == [("trigger", key), ("acknowledge", key), ("resolve", key)]
+    assert service.requests[1].json() == {"routing_key": KEY, "event_action": "acknowledge", "dedup_key": key}
+
+
+def test_an_acknowledgement_without_a_known_page_sends_nothing(service: Receiver) -> None:
+    receipt = channel(service).send(ACKNOWLEDGED)
+    assert (receipt.sent, service.requests) == (False, [])
+    assert "nothing to acknowledge" in receipt.detail
+
+
+def test_a_failure_that_is_new_in_an_acknowledged_incident_triggers(service: Receiver) -> None:
+    news = sample_message(Action.UPDATE, reason="new", acknowledged_by="kim")
+    channel(service).send(news, Receipt("ok", {"dedup_key": "k"}))
+    assert sent(service) == [("trigger", "k")]
+
+
+@pytest.mark.parametrize("action", [Action.OPEN, Action.UPDATE, Action.REPEAT, Action.EVENT])
+def test_a_silent_message_pages_nobody_and_forgets_nothing(service: Receiver, action: Action) -> None:
+    receipt = channel(service).send(sample_message(action, silent=True), Receipt("ok", {"dedup_key": "k"}))
+    assert (receipt.sent, receipt.reference) == (False, {"dedup_key": "k"})
+    assert "silent" in receipt.detail
+    assert service.requests == []
+
+
+@pytest.mark.parametrize("message", [sample_message(Action.RECOVER, silent=True), replace(ACKNOWLEDGED, silent=True)])
+def test_what_rings_nobody_anyway_is_sent_though_it_is_silent(service: Receiver, message: Message) -> None:
+    assert channel(service).send(message, Receipt("ok", {"dedup_key": "k"})).sent is True
+    assert sent(service)[0][1] == "k"
+
+
+def test_a_group_is_one_alert_from_its_first_problem_to_its_last(service: Receiver) -> None:
+    pager = channel(service)
+    receipt = None
+    for action in (Action.OPEN, Action.UPDATE, Action.REPEAT, Action.RECOVER):
+        receipt = pager.send(sample_group_message(action), receipt)
+    key = "failures: warehouse, etl"
+    assert sent(service) == [("trigger", key)] * 3 + [("resolve", key)]
 
 
 # ---------------------------------------------------------------- answers

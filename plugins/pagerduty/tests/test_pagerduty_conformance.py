@@ -35,6 +35,9 @@ class PagerDuty(HttpDestination):
     def marks(self) -> list[str]:
         return [request.json()["dedup_key"] for request in self.accepted()]
 
+    def things(self) -> list[str]:
+        return self.marks()
+
 
 def texts_in(value: object) -> list[str]:
     """Every text in JSON data."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tocsin_hooks import Action, Link
-from tocsin_hooks.testing import sample_event, sample_message
+from tocsin_hooks.testing import sample_event, sample_group_message, sample_message
 from tocsin_pagerduty import PagerDutyConfig
 from tocsin_pagerduty.payload import LARGEST, dedup_key_of, resolve, severity_of, summary_of, trigger
 
@@ -56,7 +56,35 @@ def test_the_time_is_the_events_with_its_zone() -> None:
     assert time.utcoffset() is not None
 
 
+def test_a_group_is_told_by_its_title_and_list_and_not_by_one_of_its_events() -> None:
+    payload = json.loads(trigger(sample_group_message(), KEY, "k", CONFIG))["payload"]
+    assert payload["summary"] == "3 problems in etl"
+    assert (payload["group"], payload.get("component"), payload.get("class")) == ("etl", None, None)
+    details = payload["custom_details"]
+    assert details["text"] == sample_group_message().text
+    assert (details["Problems"], details["Flow"]) == ("3", "etl")
+    assert "traceback" not in details
+    assert "attempt" not in details
+
+
+@pytest.mark.parametrize(
+    ("title", "changes", "summary"),
+    [
+        ("Still Failed: etl/load for 15 min", {"reason": "escalation"}, "Still Failed: etl/load for 15 min"),
+        ("Flapping: etl/load changed 4 times", {"reason": "flapping"}, "Flapping: etl/load changed 4 times"),
+        ("bad rows", {"action": Action.REPEAT}, "Still Failed etl/load: bad rows"),
+    ],
+)
+def test_a_summary_says_the_state_once(title: str, changes: dict[str, Any], summary: str) -> None:
+    assert summary_of(sample_message(title=title, **changes)) == summary
+
+
 # ---------------------------------------------------------------- the key
+
+
+def test_a_digest_has_a_key_of_its_own_and_touches_no_alert_of_its_events() -> None:
+    digest = sample_group_message(Action.EVENT, incident="", reason="digest")
+    assert dedup_key_of(digest) == "tocsin digest failures"
 
 
 def test_the_key_is_the_same_over_attempts_states_and_times() -> None:

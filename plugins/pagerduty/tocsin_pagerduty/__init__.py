@@ -17,8 +17,8 @@ def tocsin_channel_types() -> list[ChannelType]:
             "pagerduty",
             PagerDutyConfig,
             PagerDutyChannel,
-            capabilities=frozenset({Capability.EDIT, Capability.RESOLVE}),
-            summary="triggers one PagerDuty alert per incident, and resolves it on recovery",
+            capabilities=frozenset({Capability.EDIT, Capability.RESOLVE, Capability.ACK}),
+            summary="triggers one PagerDuty alert per incident, acknowledges it, and resolves it on recovery",
             sample='routing_key = { env = "PAGERDUTY_ROUTING_KEY" }\n',
         )
     ]

@@ -15,7 +15,7 @@ _KEY_LENGTH = 32
 
 
 class PagerDutyChannel:
-    """Triggers one alert for each incident and resolves it on recovery.
+    """Triggers one alert for each incident, acknowledges it when somebody has, and resolves it on recovery.
 
     What is on at PagerDuty is known by the `dedup_key` in the receipts: no key, no alert of ours to resolve.
     """
@@ -35,18 +35,27 @@ class PagerDutyChannel:
                 return Receipt("nothing to resolve: no page of this incident is known", sent=False)
             self._post(payload.resolve(self._routing_key(), open_key))
             return Receipt(f"resolved '{open_key}'")
-        if self._is_silent(message):
+        if message.is_acknowledgement:
+            if not open_key:
+                return Receipt("nothing to acknowledge: no page of this incident is known", sent=False)
+            self._post(payload.acknowledge(self._routing_key(), open_key))
+            return Receipt(f"acknowledged '{open_key}'", {"dedup_key": open_key})
+        if why := self._silence(message):
             kept = {"dedup_key": open_key} if open_key else {}  # what is open stays known, to be resolved later
-            return Receipt("a retry does not page: retrying = 'silent'", kept, sent=False)
+            return Receipt(why, kept, sent=False)
         key = open_key or payload.dedup_key_of(message)
         answer = self._post(payload.trigger(message, self._routing_key(), key, self._config))
         key = _key_in(answer) or key
         return Receipt(f"triggered '{key}'", {"dedup_key": key})
 
-    def _is_silent(self, message: Message) -> bool:
-        return (
-            self._config.retrying == "silent" and message.action is not Action.TEST and message.event.is_a("Retrying")
-        )
+    def _silence(self, message: Message) -> str:
+        """Why nothing is sent, for whatever is sent may page; empty where it is."""
+        if message.action is Action.TEST:
+            return ""
+        if message.silent:
+            return "a silent message does not page"
+        retrying = self._config.retrying == "silent" and message.event.is_a("Retrying")
+        return "a retry does not page: retrying = 'silent'" if retrying else ""
 
     def _routing_key(self) -> str:
         key = reveal(self._config.routing_key)

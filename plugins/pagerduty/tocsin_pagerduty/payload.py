@@ -36,9 +36,11 @@ def trigger(message: Message, routing_key: str, dedup_key: str, config: PagerDut
             "source": _name(config.source or event.host or event.flow) or "tocsin",
             "severity": severity_of(message, config.severity),
             "timestamp": event.time.isoformat(),
-            "component": _name(event.task),
+            "component": "" if message.tells_of_several else _name(event.task),
             "group": _name(event.flow),
-            "class": _name(event.exception.type if event.exception else event.state),
+            "class": ""
+            if message.tells_of_several
+            else _name(event.exception.type if event.exception else event.state),
             "custom_details": details_of(message),
         },
     }
@@ -48,6 +50,15 @@ def trigger(message: Message, routing_key: str, dedup_key: str, config: PagerDut
     if links := links_of(message):
         body["links"] = links
     return _fitting(body, message)
+
+
+def acknowledge(routing_key: str, dedup_key: str) -> bytes:
+    """The event that says that somebody has taken an alert on.
+
+    >>> acknowledge("R" * 3, "etl/load")
+    b'{"routing_key":"RRR","event_action":"acknowledge","dedup_key":"etl/load"}'
+    """
+    return to_json({"routing_key": routing_key, "event_action": "acknowledge", "dedup_key": dedup_key})
 
 
 def resolve(routing_key: str, dedup_key: str) -> bytes:
@@ -79,6 +90,8 @@ def dedup_key_of(message: Message) -> str:
     """
     if message.action is Action.TEST:  # not the subject: a test must not touch a real alert
         key = f"tocsin test {message.channel}"
+    elif message.tells_of_several and not message.incident:  # a digest must not touch the alert of its event
+        key = " ".join(filter(None, ("tocsin", message.reason, message.route or message.channel)))
     else:
         key = message.incident or message.event.subject
     key = whole(key)
@@ -97,10 +110,10 @@ def summary_of(message: Message) -> str:
     ('Failed: etl/load', 'Failed etl/load: bad rows')
     """
     title, event = one_line(message.title), message.event
-    told = title.casefold().startswith(event.state.casefold()) and event.flow in title
-    if told or message.templated or message.action is Action.TEST:
+    told = message.word.casefold() in title.casefold() and event.flow in title
+    if told or message.templated or message.tells_of_several or message.action is Action.TEST:
         return cut(title, SUMMARY_LENGTH) or "tocsin"
-    return cut(one_line(f"{event.state} {event.subject}: {title}").rstrip(": "), SUMMARY_LENGTH)
+    return cut(one_line(f"{message.word} {event.subject}: {title}").rstrip(": "), SUMMARY_LENGTH)
 
 
 def severity_of(message: Message, by_state: Mapping[str, str]) -> str:
@@ -121,7 +134,7 @@ def details_of(message: Message) -> dict[str, Any]:
     """What the alert shows below its summary: always an object, nothing empty in it."""
     shown = {"text": message.text, "route": message.route, "event_id": message.event.id}
     fields = {label: value for label, value in message.fields if label not in shown}
-    facts = {} if message.templated else _facts(message.event)
+    facts = {} if message.templated or message.tells_of_several else _facts(message.event)
     named = {label.casefold() for label in fields}
     details = shown | fields | {label: fact for label, fact in facts.items() if label not in named}
     return {label: value for label, value in details.items() if value not in ("", [], {})}

@@ -12,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 
 from tocsin_hooks.events import ExceptionSummary
 from tocsin_hooks.messages import Action, Link, Message
-from tocsin_hooks.testing import sample_event, sample_message
+from tocsin_hooks.testing import sample_event, sample_group_message, sample_message
 from tocsin_slack.blocks import Layout, blocks, headline, plain, text
 
 # The limits as Slack publishes them; none of them is taken from the code under test.
@@ -381,6 +381,39 @@ def test_another_library_builds_the_same_blocks_and_finds_no_fault(action: Actio
     for block in blocks(sample_message(action, title="x" * 200, text="<&>" * 2000), Layout(("here",))):
         theirs = json.loads(repr(rebuilt(block)))
         assert without_false(theirs) == without_false({**block, "block_id": "b"})
+
+
+def test_a_group_is_told_by_its_list_and_not_by_one_of_its_events() -> None:
+    message = sample_group_message()
+    shown = blocks(message, Layout(("U012AB3CD",)))
+    assert faults(shown) == []
+    assert headline(message) == "🔴 3 problems in etl"
+    [prose] = [block for block in shown if block["type"] == "rich_text"]
+    assert prose["elements"] == [
+        {"type": "rich_text_section", "elements": [{"type": "text", "text": message.text}]}  # and no traceback
+    ]
+    assert "etl/load" not in str(shown).replace("https://tocsin.example.org", "")
+    assert "<@U012AB3CD>" in str(shown)
+
+
+@pytest.mark.parametrize("items", [30, 60])
+def test_a_list_as_long_as_core_makes_it_is_shown_whole_even_without_blocks(items: int) -> None:
+    message = sample_group_message(items=items)
+    assert len(message.text) <= 2800
+    assert message.text in str(blocks(message)[-3]["elements"][0]["elements"][0]["text"])
+    assert message.text in plain(message)
+
+
+def test_a_digest_and_a_partial_recovery_mention_nobody() -> None:
+    layout = Layout(("U012AB3CD",))
+    for reason in ("digest", "recovered", "summary", "calm"):
+        assert "U012AB3CD" not in text(sample_group_message(Action.UPDATE, reason=reason), layout)
+    assert "U012AB3CD" in text(sample_group_message(Action.UPDATE, reason="new"), layout)
+
+
+def test_the_small_print_of_a_reminder_has_its_own_time() -> None:
+    message = sample_message(Action.REPEAT, at="2026-03-01T16:29:05+00:00")
+    assert "2026-03-01 16:29:05 UTC" in str(blocks(message)[-1])
 
 
 def test_the_same_message_looks_the_same_each_time() -> None:

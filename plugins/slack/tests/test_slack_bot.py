@@ -10,7 +10,16 @@ from urllib.parse import parse_qs
 import pytest
 
 from tocsin_hooks.messages import Action, Message, Reason, Receipt, SendError
-from tocsin_hooks.testing import Answer, ChannelConformance, HttpDestination, Received, Receiver, sample_message
+from tocsin_hooks.testing import (
+    Answer,
+    ChannelConformance,
+    HttpDestination,
+    Received,
+    Receiver,
+    sample_event,
+    sample_group_message,
+    sample_message,
+)
 from tocsin_slack import tocsin_channel_types
 from tocsin_slack.channel import SlackChannel
 from tocsin_slack.config import SlackConfig
@@ -126,7 +135,12 @@ class Bot(HttpDestination):
         }
 
     def answer_accepted(self) -> None:
-        self.receiver.answer(200, {"ok": True, "channel": "C024BE91L", "ts": "1772368215.000100"})
+        self.receiver.respond(self._accepted)
+
+    def _accepted(self, request: Received) -> Answer:
+        sent = request.json()
+        ts = sent.get("ts") or f"1772368215.{len(self.receiver.requests):06}"
+        return Answer(200, {"ok": True, "channel": "C024BE91L", "ts": ts})
 
     def refuse_for_good(self) -> None:
         super().refuse_for_good()
@@ -135,9 +149,17 @@ class Bot(HttpDestination):
     def text_of(self, request: Received) -> str:
         return "\n".join(said(request.json()))
 
+    def things(self) -> list[str]:
+        """The time stamps of the posts that are not in a thread, each edited or replied to or made."""
+        found = []
+        for number, request in enumerate(self.receiver.requests, 1):
+            sent = request.json()
+            found.append(sent.get("ts") or sent.get("thread_ts") or f"1772368215.{number:06}")
+        return found
+
 
 class TestBotConformance(ChannelConformance):
-    @pytest.fixture(params=["edit", "edit+thread"])
+    @pytest.fixture(params=["edit", "thread", "edit+thread"])
     def destination(self, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Bot:
         monkeypatch.setenv("SLACK_BOT_TOKEN", TOKEN)
         return Bot(receiver, request.param)
@@ -307,6 +329,120 @@ def test_what_belongs_to_no_incident_is_posted_by_itself(
     channel = bot("edit")
     channel.send(sample_message(action), channel.send(sample_message()))
     assert workspace.paths == [POST, POST]
+
+
+@pytest.mark.parametrize("updates", ["edit", "thread", "edit+thread"])
+def test_a_reminder_is_a_reply_that_the_channel_sees_not_an_edit(
+    workspace: Workspace, bot: Callable[..., SlackChannel], updates: str
+) -> None:
+    channel = bot(updates, mention=["U012AB3CD"])
+    first = channel.send(sample_message())
+    receipt = channel.send(sample_message(Action.REPEAT), first)
+    assert workspace.paths == [POST, POST]
+    [reply] = workspace.replies
+    assert (reply["thread_ts"], reply["reply_broadcast"]) == (first.reference["ts"], True)
+    assert "🔴 Still Failed: etl/load for 4 h" in reply["text"]
+    assert "<@U012AB3CD>" in reply["text"]
+    assert workspace.top[0]["text"].endswith("Run>")
+    assert receipt.reference == first.reference
+
+
+def test_a_reminder_of_what_will_be_retried_is_seen_in_the_channel_too(
+    workspace: Workspace, bot: Callable[..., SlackChannel]
+) -> None:
+    channel = bot("edit")
+    retrying = sample_event(state="Retrying", state_family=("Retrying", "Scheduled", "Pending"))
+    channel.send(sample_message(Action.REPEAT, event=retrying), channel.send(sample_message()))
+    assert [reply["reply_broadcast"] for reply in workspace.replies] == [True]
+
+
+def test_a_reminder_is_a_new_message_where_updates_are(workspace: Workspace, bot: Callable[..., SlackChannel]) -> None:
+    channel = bot("new")
+    channel.send(sample_message(Action.REPEAT), channel.send(sample_message()))
+    assert len(workspace.top) == 2
+    assert workspace.replies == []
+
+
+def test_a_reminder_whose_thread_is_gone_is_posted_by_itself(
+    workspace: Workspace, bot: Callable[..., SlackChannel]
+) -> None:
+    channel = bot("edit")
+    first = channel.send(sample_message())
+    workspace.fail(POST, "thread_not_found")
+    assert channel.send(sample_message(Action.REPEAT), first).reference != first.reference
+    assert len(workspace.top) == 2
+
+
+@pytest.mark.parametrize("updates", ["edit", "edit+thread"])
+@pytest.mark.parametrize("action", [Action.UPDATE, Action.REPEAT, Action.RECOVER])
+def test_a_silent_message_edits_and_calls_nobody(
+    workspace: Workspace, bot: Callable[..., SlackChannel], updates: str, action: Action
+) -> None:
+    channel = bot(updates, mention=["here"])
+    first = channel.send(sample_message())
+    receipt = channel.send(sample_message(action, silent=True), first)
+    assert workspace.paths == [POST, EDIT]
+    assert receipt.reference == first.reference
+    [post] = workspace.top
+    assert sample_message(action).title in post["text"]
+    assert "<!here>" not in str(post)
+
+
+@pytest.mark.parametrize("updates", ["new", "thread"])
+def test_a_silent_message_that_cannot_edit_is_left_out(
+    workspace: Workspace, bot: Callable[..., SlackChannel], updates: str
+) -> None:
+    channel = bot(updates)
+    first = channel.send(sample_message())
+    receipt = channel.send(sample_message(Action.UPDATE, silent=True), first)
+    assert (receipt.sent, receipt.reference) == (False, first.reference)
+    assert "silent" in receipt.detail
+    assert workspace.paths == [POST]
+
+
+@pytest.mark.parametrize("error", ["message_not_found", "edit_window_closed"])
+def test_a_silent_message_is_not_posted_where_the_edit_fails(
+    workspace: Workspace, bot: Callable[..., SlackChannel], error: str
+) -> None:
+    channel = bot("edit")
+    first = channel.send(sample_message())
+    workspace.fail(EDIT, error)
+    receipt = channel.send(sample_message(Action.UPDATE, silent=True), first)
+    assert receipt.sent is False
+    assert error in receipt.detail
+    assert workspace.paths == [POST, EDIT]
+
+
+def test_a_silent_message_that_opens_nothing_posts_nothing(
+    workspace: Workspace, bot: Callable[..., SlackChannel]
+) -> None:
+    assert bot("edit").send(sample_message(silent=True)).sent is False
+    assert workspace.paths == []
+
+
+def test_an_acknowledgement_shows_in_the_edited_message_and_calls_nobody(
+    workspace: Workspace, bot: Callable[..., SlackChannel]
+) -> None:
+    channel = bot("edit+thread", mention=["here"])
+    first = channel.send(sample_message())
+    channel.send(sample_message(Action.UPDATE, reason="acknowledged", acknowledged_by="kim"), first)
+    [post] = workspace.top
+    assert post["blocks"][0]["text"]["text"] == "👀 Acknowledged by kim: etl/load"
+    assert "*Acknowledged by*\nkim" in said(post["blocks"])
+    assert "<!here>" not in str(post)
+    [reply] = workspace.replies
+    assert "reply_broadcast" not in reply
+
+
+def test_a_group_is_told_in_one_message_from_the_first_to_the_last(
+    workspace: Workspace, bot: Callable[..., SlackChannel]
+) -> None:
+    channel = bot("edit")
+    first = channel.send(sample_group_message())
+    channel.send(sample_group_message(Action.RECOVER), first)
+    [post] = workspace.top
+    assert post["blocks"][0]["text"]["text"] == "✅ Recovered: 3 problems in etl"
+    assert "Recovered: etl/part-3: ValueError: bad row 3" in post["text"]
 
 
 # ------------------------------------------------------------ when editing fails

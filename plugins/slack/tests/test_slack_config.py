@@ -34,6 +34,8 @@ def test_a_webhook_can_neither_edit_nor_thread() -> None:
     assert kind.capabilities == {Capability.EDIT, Capability.THREAD}
     assert config(**HOOK).capabilities() == frozenset()
     assert config(**BOT).capabilities() is None
+    assert config(**BOT, updates="thread").capabilities() == {Capability.THREAD}
+    assert config(**BOT, updates="new").capabilities() == frozenset()
 
 
 @pytest.mark.parametrize("updates", ["edit", "thread", "edit+thread"])

@@ -85,6 +85,17 @@ def test_a_webhook_posts_each_message_anew(receiver: Receiver) -> None:
     assert "thread_ts" not in receiver.requests[1].json()
 
 
+def test_a_webhook_posts_reminders_and_leaves_out_what_is_silent(receiver: Receiver) -> None:
+    receiver.answer(200, "ok")
+    hook = channel(receiver.url + PATH)
+    assert hook.send(sample_message(Action.REPEAT)).sent is True
+    silent = hook.send(sample_message(Action.UPDATE, silent=True))
+    assert (silent.sent, "silent" in silent.detail) == (False, True)
+    assert hook.send(sample_message(Action.TEST, silent=True)).sent is True
+    titles = [request.json()["text"].splitlines()[0] for request in receiver.requests]
+    assert titles == ["🔴 Still Failed: etl/load for 4 h", "🧪 Test of channel ops"]
+
+
 def test_refused_blocks_are_sent_once_more_as_plain_text(receiver: Receiver) -> None:
     receiver.answer(200, "ok")
     receiver.answer(400, "invalid_blocks", times=1)

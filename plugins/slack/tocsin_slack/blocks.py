@@ -22,6 +22,7 @@ _FIELDS = 10
 _FIELD = 1900
 _LABEL = 60
 _PARAGRAPH = 2900
+_LISTED = 1900  # of a text that is a list, where blocks may not be shown
 _TRACEBACK = 4000
 _LINKS = 5
 _LINK_URL = 3000
@@ -53,12 +54,6 @@ class Layout:
     zone: dt.tzinfo = dt.UTC
 
 
-def alarms(message: Message) -> bool:
-    """Whether `message` tells of a failure that is final: people are mentioned, a reply is shown in the channel."""
-    failed = message.event.is_a("Failed") and not message.event.will_retry
-    return failed and message.action not in (Action.RECOVER, Action.TEST)
-
-
 def delivery_mark(message: Message) -> str:
     """What tells one delivery from another in the small print; Slack itself knows no repetition.
 
@@ -78,7 +73,7 @@ def headline(message: Message) -> str:
     """
     title = one_line(message.title) or one_line(message.event.subject)
     word = _word(message)
-    if not message.templated and word.lower() not in title.lower():
+    if not (message.templated or message.tells_of_several) and word.lower() not in title.lower():
         title = f"{word}: {title}"
     return f"{_sign(message)} {title}"
 
@@ -110,7 +105,7 @@ def text(message: Message, layout: Layout = Layout()) -> str:
     """`message` as mrkdwn: what notifications and screen readers say, and what services without blocks show."""
     parts = [*_calls(message, layout), cut_escaped(headline(message), 300)]
     if paragraph := clean(message.text).strip():
-        parts.append(cut_escaped(paragraph, 1200))
+        parts.append(cut_escaped(paragraph, _LISTED if message.tells_of_several else 1200))
     parts += [f"<{_address(link.url)}|{_label(link)}>" for link in _links(message, 1000, _escaped_length)]
     if message.may_repeat:
         parts.append("(may be a repeat)")
@@ -124,7 +119,8 @@ def plain(message: Message, layout: Layout = Layout()) -> str:
     fields = [] if message.templated else _fields(message, 8)
     trace = cut_escaped(_traceback(message, 600), 800)
     small = cut_escaped(" · ".join(_small_print(message, layout)), 400)
-    told = "\n".join([cut(clean(message.text).strip(), 1000), *(f"{label}: {value}" for label, value in fields)])
+    paragraph = cut(clean(message.text).strip(), _PARAGRAPH if message.tells_of_several else 1000)
+    told = "\n".join([paragraph, *(f"{label}: {value}" for label, value in fields)])
     room = _TEXT - sum(map(len, (head, links, trace, small))) - 5
     return "\n".join(filter(None, [head, links, cut_escaped(told.strip(), room), trace, small]))
 
@@ -143,7 +139,9 @@ def _blocks(message: Message, layout: Layout, divisor: int) -> Iterator[Block | 
 
 def _state(message: Message, layout: Layout, divisor: int) -> Block | None:
     parts = [" ".join(_calls(message, layout))]
-    if not message.templated:
+    if message.tells_of_several and not message.templated:
+        parts.append(_down(message))
+    elif not message.templated:
         parts += [f"*{cut_escaped(_word(message), _SMALL)}*", _subject(message.event, divisor), _down(message)]
     line = " · ".join(filter(None, parts))
     return {"type": "section", "text": _mrkdwn(line)} if line else None
@@ -179,7 +177,7 @@ def _buttons(message: Message, divisor: int) -> Block | None:
 
 
 def _context(message: Message, layout: Layout) -> Block:
-    seconds = int(message.event.time.timestamp())
+    seconds = int(message.time.timestamp())
     when, *others = [escape(part) for part in _small_print(message, layout)]
     date = f"<!date^{seconds}^{{date_short_pretty}} {{time_secs}}|{when}>"
     return {"type": "context", "elements": [_mrkdwn(part) for part in (date, *others)]}
@@ -189,9 +187,7 @@ def _context(message: Message, layout: Layout) -> Block:
 
 
 def _word(message: Message) -> str:
-    if message.action is Action.RECOVER:
-        return "Recovered"
-    return "Test" if message.action is Action.TEST else one_line(message.event.state) or "Event"
+    return one_line(message.word) or "Event"
 
 
 def _sign(message: Message) -> str:
@@ -199,11 +195,13 @@ def _sign(message: Message) -> str:
         return "🧪"
     if message.action is Action.RECOVER:
         return "✅"
+    if message.is_acknowledgement:
+        return "👀"
     return next((_SIGNS[state] for state in message.event.state_family if state in _SIGNS), "🔔")
 
 
 def _calls(message: Message, layout: Layout) -> list[str]:
-    return [" ".join(map(mention_markup, layout.mention))] if layout.mention and alarms(message) else []
+    return [" ".join(map(mention_markup, layout.mention))] if layout.mention and message.is_alarm else []
 
 
 def _subject(event: Event, divisor: int) -> str:
@@ -267,13 +265,15 @@ def _label(link: Link) -> str:
 
 def _traceback(message: Message, limit: int) -> str:
     exception = message.event.exception
-    if message.templated or exception is None or message.action in (Action.RECOVER, Action.TEST):
+    if exception is None or message.action in (Action.RECOVER, Action.TEST):
+        return ""
+    if message.templated or message.tells_of_several:  # of many, one traceback would pass for that of all
         return ""
     return cut_start(clean(exception.traceback).strip("\n"), limit) if exception.traceback.strip() else ""
 
 
 def _small_print(message: Message, layout: Layout) -> list[str]:
-    time = message.event.time.astimezone(layout.zone)
+    time = message.time.astimezone(layout.zone)
     parts = [f"{time:%Y-%m-%d %H:%M:%S} {time.tzname()}"]
     if message.route and not message.templated:
         parts.append(f"route {cut(one_line(message.route), _SMALL)}")

@@ -33,17 +33,22 @@ class SlackChannel:
         """Deliver `message` in one attempt, or raise SendError.
 
         With a token, a message whose incident has one already edits it or replies to it, as `updates` says; a
-        failed edit is followed by a new message only if Slack says that the old one no longer exists.
+        failed edit is followed by a new message only if Slack says that the old one no longer exists. A message
+        that is silent is never posted, for Slack rings for every post: it edits, or is left out.
         """
         try:
             call = self._call()
         except SecretError as error:
             raise SendError(Reason.CONFIG, str(error)) from None
         conversation = Conversation(self._config, self._layout, message, call)
+        root = _root(previous)
+        goes_on = bool(root) and message.action not in (Action.EVENT, Action.TEST)
+        edits = goes_on and "edit" in self._config.how_to_update
+        if message.silent and not edits and message.action is not Action.TEST:
+            return Receipt("silent, and there is no message to edit", root, sent=False)
         if self._config.webhook_url is not None:
             return conversation.through_webhook()
-        root = _root(previous)
-        if root and self._config.how_to_update != "new" and message.action not in (Action.EVENT, Action.TEST):
+        if goes_on and self._config.how_to_update != "new":
             return conversation.go_on(root)
         return conversation.post()
 

@@ -56,8 +56,14 @@ class SlackConfig(ChannelConfig):
         return self.updates or ("new" if self.webhook_url is not None else "edit")
 
     def capabilities(self) -> frozenset[Capability] | None:
-        """None for a webhook, which answers nothing that a message could be found by; all for a bot."""
-        return frozenset() if self.webhook_url is not None else None
+        """What `updates` lets it do: nothing for a webhook, which answers nothing that a message could be found by."""
+        match self.how_to_update:
+            case "new":
+                return frozenset()
+            case "thread":
+                return frozenset({Capability.THREAD})
+            case _:
+                return None
 
     @field_validator("channel", "username", "base_url", mode="after")
     @classmethod

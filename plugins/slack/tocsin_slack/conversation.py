@@ -10,9 +10,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tocsin_hooks.messages import Message, Receipt, SendError
+from tocsin_hooks.messages import Action, Message, Receipt, SendError
 from tocsin_slack.answers import Answer, SlackError, api_outcome, webhook_outcome
-from tocsin_slack.blocks import Layout, alarms, blocks, delivery_mark, plain, text
+from tocsin_slack.blocks import Layout, blocks, delivery_mark, plain, text
 from tocsin_slack.config import SlackConfig
 from tocsin_slack.names import BLOCK_ERRORS, FROZEN_MESSAGE_ERRORS, LOST_MESSAGE_ERRORS
 
@@ -44,13 +44,20 @@ class Conversation:
         return _or_raise(self._tell("chat.postMessage", arguments, api_outcome))
 
     def go_on(self, root: Mapping[str, str]) -> Receipt:
-        """Edit the message at `root`, reply to it, or both, as `updates` says; the receipt refers to `root` still."""
-        if self._config.how_to_update == "thread":
+        """Edit the message at `root`, reply to it, or both, as `updates` says; the receipt refers to `root` still.
+
+        A reminder is always a reply that the channel sees, for an edit rings nobody; a silent message only ever edits.
+        """
+        silent = self._message.silent
+        reminds = self._message.action is Action.REPEAT and not silent
+        if reminds or self._config.how_to_update == "thread":
             return self._reply(root, "replied")
         edited = self._edit(root)
         if isinstance(edited, Receipt):
-            with_reply = self._config.how_to_update == "edit+thread"
+            with_reply = self._config.how_to_update == "edit+thread" and not silent
             return self._reply(root, "edited and replied") if with_reply else Receipt(f"{edited.detail}, edited", root)
+        if silent and edited.name in LOST_MESSAGE_ERRORS | FROZEN_MESSAGE_ERRORS:
+            return Receipt(f"silent, and the message cannot be edited ('{edited.name}')", root, sent=False)
         if edited.name in LOST_MESSAGE_ERRORS:
             return self.post()
         if edited.name in FROZEN_MESSAGE_ERRORS:
@@ -70,7 +77,7 @@ class Conversation:
         if self._message.may_repeat and self._has_replied(root):
             return Receipt(f"ok, {done}; the reply was there already", root)
         arguments = {"channel": root["channel"], "thread_ts": root["ts"], **self._common}
-        if alarms(self._message):
+        if self._message.is_alarm or self._message.action is Action.REPEAT:
             arguments["reply_broadcast"] = True
         replied = self._tell("chat.postMessage", arguments, api_outcome)
         if isinstance(replied, SlackError) and replied.name in LOST_MESSAGE_ERRORS:
@@ -80,7 +87,7 @@ class Conversation:
 
     def _has_replied(self, root: Mapping[str, str]) -> bool:
         """Whether the thread shows this delivery already. A bot that may not read the thread cannot tell: False."""
-        since = self._message.event.time.timestamp() - _SKEW
+        since = self._message.time.timestamp() - _SKEW
         arguments = {"channel": root["channel"], "ts": root["ts"], "oldest": f"{since:.6f}", "limit": 100}
         try:
             found = (self._call("conversations.replies", arguments).data() or {}).get("messages")

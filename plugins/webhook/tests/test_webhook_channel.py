@@ -27,7 +27,8 @@ def _secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def channel(receiver: Receiver, now: float | None = None, **settings: Any) -> WebhookChannel:
-    config = WebhookConfig.model_validate({"url": f"{receiver.url}/hook?token=t0", **settings})
+    loopback = {"allow_http": True, "allow_private": "127.0.0.1/32", "allow_ports": receiver.port}
+    config = WebhookConfig.model_validate({"url": f"{receiver.url}/hook?token=t0", **loopback, **settings})
     return WebhookChannel(config) if now is None else WebhookChannel(config, clock=lambda: now)
 
 

@@ -20,6 +20,9 @@ class Endpoint(HttpDestination):
         super().__init__(receiver)
         self.settings = {
             "url": {"env": "HOOK_URL"},
+            "allow_http": True,
+            "allow_private": ["127.0.0.1/32"],
+            "allow_ports": [receiver.port],
             "sign": {"env": "HOOK_SECRET"},
             "headers": {"Authorization": {"env": "HOOK_AUTHORIZATION"}},
         }
@@ -30,6 +33,9 @@ class Endpoint(HttpDestination):
 
     def marks(self) -> list[str]:
         return [request.headers["webhook-id"] for request in self.accepted()]
+
+    def things(self) -> list[str]:
+        return [request.json()["data"]["incident"]["key"] for request in self.accepted()]
 
 
 class TestConformance(ChannelConformance):

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tocsin_hooks import Action, ExceptionSummary
-from tocsin_hooks.testing import sample_event, sample_message
+from tocsin_hooks.messages import Item
+from tocsin_hooks.testing import sample_event, sample_group_message, sample_message
 from tocsin_webhook.config import LARGEST, SMALLEST
 from tocsin_webhook.payload import BODY_VERSION, body_of, type_of
 from tocsin_webhook.schema import WebhookBody, json_schema
@@ -58,6 +59,37 @@ def test_a_body_tells_event_message_incident_and_delivery() -> None:
     }
 
 
+def test_a_reminder_is_told_by_its_action_and_its_reason() -> None:
+    sent = body(action=Action.REPEAT, reason="repeat", acknowledged_by="kim")
+    assert (sent["type"], sent["data"]["message"]["action"]) == ("tocsin.task.failed", "repeat")
+    assert sent["data"]["message"]["reason"] == "repeat"
+    assert sent["data"]["message"]["acknowledged_by"] == "kim"
+    assert sent["data"]["message"]["silent"] is False
+
+
+def test_a_message_of_several_lists_them_as_data() -> None:
+    sent = json.loads(body_of(sample_group_message(items=2, count=7, silent=True), LARGEST))
+    WebhookBody.model_validate(sent)
+    message = sent["data"]["message"]
+    assert (message["group"], message["count"], message["silent"]) == ({"project": "warehouse", "flow": "etl"}, 7, True)
+    assert message["items"] == [
+        {
+            "subject": f"etl/part-{number}",
+            "state": "Failed",
+            "at": "2026-03-01T12:30:15+00:00",
+            "text": f"ValueError: bad row {number}",
+            "recovered": False,
+        }
+        for number in (1, 2)
+    ]
+    assert sent["data"]["incident"]["key"] == "failures: warehouse, etl"
+
+
+def test_a_message_of_one_event_has_no_items_and_no_group() -> None:
+    message = body()["data"]["message"]
+    assert (message["items"], message["group"], message["count"]) == ([], {}, 1)
+
+
 def test_what_stands_by_itself_has_no_incident() -> None:
     assert body(action=Action.EVENT)["data"]["incident"] is None
 
@@ -88,6 +120,9 @@ def test_the_type_names_what_changed_and_how(state: str, task: str, action: Acti
         {"event": sample_event(parameters={"deep": [[["x" * 50] * 300] * 300]})},
         {"event": sample_event(exception=ExceptionSummary("E" * 9999, "m" * 99_999, "t\n" * 300_000))},
         {"event": sample_event(tags=frozenset(f"tag-{n}" for n in range(100_000)))},
+        {"items": tuple(Item("\x01" * 999, "\x02" * 999, "\x03" * 999, "\x04" * 999) for _ in range(2000))},
+        {"group": {f"{n}" + "\x01" * 99: "\x02" * 99_999 for n in range(40)}},
+        {"event": sample_event(blocks=9, blocked=("\x01" * 9999,) * 99, causes=("\x01" * 9999,) * 99)},
         {
             "event": sample_event(
                 labels={str(n): "\x02" * 99 for n in range(9999)},
@@ -97,7 +132,7 @@ def test_the_type_names_what_changed_and_how(state: str, task: str, action: Acti
             )
         },
     ],
-    ids=range(8),
+    ids=range(11),
 )
 def test_a_body_too_large_is_shortened_and_says_so(changes: dict[str, Any], limit: int) -> None:
     encoded = body_of(sample_message(**changes), limit)

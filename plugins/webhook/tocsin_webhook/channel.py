@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from tocsin_hooks.http import HttpSender, refusal, reveal, said, user_agent
+from tocsin_hooks.http import HttpSender, host_of, refusal, reveal, said, user_agent
 from tocsin_hooks.messages import Message, Reason, Receipt, SendError
 from tocsin_hooks.secrets import Secret
 from tocsin_webhook.config import WebhookConfig
@@ -24,16 +24,30 @@ class WebhookChannel:
     ) -> None:
         self._config = config
         self._clock = clock
-        self._http = http or config.sender(user_agent("tocsin-webhook"))
+        self._reach = config.reach()
+        self._http = http or config.sender(user_agent("tocsin-webhook"), guard=self._reach)
 
     def send(self, message: Message, previous: Receipt | None = None) -> Receipt:  # noqa: ARG002  (nothing to build on)
         """Post `message` once, or raise `SendError`. Any answer from 200 to 299 means that it was taken."""
-        url = reveal(self._config.url)
+        url = self._url()
         body = body_of(message, self._config.max_body)
-        answer = self._http.send(self._config.method, self._config.address(url), body, self._headers(message, body))
+        answer = self._http.send(self._config.method, url, body, self._headers(message, body))
         if not answer.ok:
             raise refusal(answer, url, self._clock())
         return Receipt(said(answer, url))
+
+    def _url(self) -> str:
+        """Where to post, if nothing in the address speaks against it; what its name leads to is seen on connecting."""
+        url = reveal(self._config.url)
+        if self._reach is None:
+            return self._config.address(url)
+        try:
+            objection = self._reach.objection_to_url(url)
+        except ValueError as error:
+            raise SendError(Reason.CONFIG, f"url: {self._config.url.where}: {error}", permanent=True) from None
+        if objection:
+            raise SendError(Reason.CONFIG, f"no request to '{host_of(url)}': {objection}", permanent=True)
+        return url
 
     def _headers(self, message: Message, body: bytes) -> dict[str, str]:
         own = {

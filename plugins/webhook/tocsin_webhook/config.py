@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
 from tocsin_hooks.http import HttpConfig
 from tocsin_hooks.secrets import MaybeSecret, Secret
+from tocsin_webhook.guard import Reach, network
 
 LARGEST = 256 * 1024
 SMALLEST = 16 * 1024
@@ -37,8 +38,17 @@ def _listed(value: Any) -> Any:
 
 
 class WebhookConfig(HttpConfig):
-    """Settings of a `type = "webhook"` channel."""
+    """Settings of a `type = "webhook"` channel.
 
+    Those that say what may be reached come before `url`, which is checked by them.
+    """
+
+    allow_http: bool = False
+    """Whether to post without TLS."""
+    allow_private: Annotated[tuple[Annotated[str, AfterValidator(network)], ...], BeforeValidator(_listed)] = ()
+    """Networks that may be reached though they are not public."""
+    allow_ports: Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], BeforeValidator(_listed)] = ()
+    """Ports that may be reached besides 443 and, without TLS, 80."""
     url: MaybeSecret
     """Where to post."""
     sign: Annotated[tuple[Secret, ...], BeforeValidator(_listed), Field(min_length=1, max_length=2)] | None = None
@@ -49,6 +59,22 @@ class WebhookConfig(HttpConfig):
     """Further headers."""
     max_body: int = Field(default=LARGEST, ge=SMALLEST, le=LARGEST)
     """Bytes; a longer body leaves parts out, and says so."""
+
+    def reach(self) -> Reach | None:
+        """What may be reached; None where `base_url` says where all goes."""
+        return None if self.base_url else Reach(self.allow_http, self.allow_private, self.allow_ports)
+
+    @field_validator("url")
+    @classmethod
+    def _may_be_reached(cls, url: Secret, info: ValidationInfo) -> Secret:
+        """What can be seen without looking a name up. The address in a secret is seen when it is used."""
+        given = info.data
+        if not url.at_hand or given.get("base_url") or not {"allow_http", "allow_private", "allow_ports"} <= set(given):
+            return url
+        reach = Reach(given["allow_http"], given["allow_private"], given["allow_ports"])
+        if objection := reach.objection_to_url(url.get_secret_value()):
+            raise ValueError(objection)
+        return url
 
     @field_validator("headers")
     @classmethod

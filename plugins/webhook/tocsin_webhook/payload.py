@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ BODY_VERSION = 1
 """Grows when a part of the body changes its meaning or goes. New parts do not count."""
 _STEPS = ((16_384, 200), (4096, 100), (1024, 50), (256, 20))
 """Longest text and longest list, step by step until the body fits."""
-_OPTIONAL: dict[str, Any] = {"parameters": {}, "labels": {}, "tags": [], "exception": None}
+_OPTIONAL: dict[str, Any] = {"parameters": {}, "labels": {}, "tags": [], "causes": [], "blocked": [], "exception": None}
 
 
 def body_of(message: Message, limit: int) -> bytes:
@@ -29,6 +30,7 @@ def body_of(message: Message, limit: int) -> bytes:
         if len(encoded) <= limit:
             return encoded
     data["data"]["event"] |= _OPTIONAL
+    data["data"]["message"] |= {"group": {}, "items": []}
     return to_json(shortened(data, 64, 20))
 
 
@@ -47,10 +49,14 @@ def document(message: Message) -> dict[str, Any]:
                 "text": message.text,
                 "action": message.action.value,
                 "severity": message.severity,
+                "reason": message.reason,
+                "silent": message.silent,
+                "acknowledged_by": message.acknowledged_by,
+                "group": dict(message.group),
+                "items": [dataclasses.asdict(item) for item in message.items],
+                "count": message.count,
             },
-            "incident": {"key": message.incident, "opened_at": message.incident_opened_at}
-            if message.incident
-            else None,
+            "incident": _incident(message),
             "delivery": {
                 "id": message.id,
                 "channel": message.channel,

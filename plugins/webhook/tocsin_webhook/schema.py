@@ -53,6 +53,19 @@ class EventPart(_Part):
     url: str
     host: str
     labels: dict[str, str]
+    causes: list[str] = Field(default_factory=list, description="subjects whose failure is the reason for this one")
+    blocks: int = Field(default=0, description="how many tasks of the run cannot run because of this failure")
+    blocked: list[str] = Field(default_factory=list, description="the first of them")
+
+
+class ItemPart(_Part):
+    """One of the problems, or events, that a message tells of."""
+
+    subject: str = Field(description="`flow`, `flow/task` or `flow/task[3]`")
+    state: str
+    at: str = Field(description="ISO 8601")
+    text: str
+    recovered: bool
 
 
 class MessagePart(_Part):
@@ -60,8 +73,18 @@ class MessagePart(_Part):
 
     title: str
     text: str
-    action: Literal["open", "update", "recover", "event", "test"] = Field(description="what it means for its incident")
+    action: Literal["open", "update", "repeat", "recover", "event", "test"] = Field(
+        description="what it means for its incident; `repeat` is a reminder of one that is not over"
+    )
     severity: str = Field(description="critical, error, warning or info")
+    reason: str = Field(default="", description="why it was sent: first, new, changed, repeat, digest and so on")
+    silent: bool = Field(default=False, description="whether it should ring nobody")
+    acknowledged_by: str = Field(default="", description="who has taken the incident on")
+    group: dict[str, str] = Field(default_factory=dict, description="the labels that all it tells of share")
+    items: list[ItemPart] = Field(
+        default_factory=list, description="what it tells of, the newest first; empty where `event` is all"
+    )
+    count: int = Field(default=1, description="how many there are, of which `items` may hold the first only")
 
 
 class IncidentPart(_Part):

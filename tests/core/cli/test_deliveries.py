@@ -11,7 +11,8 @@ from support.shell import CONFIG, FLOW, WALL, Shell
 def dead(shell: Shell, install: Callable[[str, str], None]) -> Shell:
     """A folder where two deliveries to the channel "wall" are dead, and those to the inbox arrived."""
     install("tocsin_wall", WALL)
-    shell.write(CONFIG.replace('["inbox"]', '["inbox", "wall"]') + '[channels.wall]\ntype = "wall"\n')
+    every = '[[inhibit]]\nname = "flow"\nenabled = false\n'  # the flow's failure is told beside its task's
+    shell.write(CONFIG.replace('["inbox"]', '["inbox", "wall"]') + every + '[channels.wall]\ntype = "wall"\n')
     shell.write(FLOW.replace("calls = []", "calls = [1]"), "etl.py")
     result = shell("run", "etl.py", "--param", "ok=false", "--quiet")
     assert result.exit_code == 1

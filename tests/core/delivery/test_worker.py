@@ -16,7 +16,8 @@ from tocsin.delivery.sender import Destination, Sender
 from tocsin.delivery.worker import Worker, WorkerSettings
 from tocsin.plugins.calls import Hooks
 from tocsin.plugins.catalog import Catalog
-from tocsin.store.records import DeliveryRecord, IncidentStep, Plan, Planned, Status
+from tocsin.store.protocol import Transaction
+from tocsin.store.records import DeliveryRecord, Planned, Sent, Status
 from tocsin.store.sqlite import SqliteStore
 from tocsin_hooks.messages import Action, Message, Reason, Receipt, SendError
 from tocsin_hooks.specs import hookimpl
@@ -76,12 +77,16 @@ class World:
         self.sender = Sender(destinations, Hooks(catalog), self.clock)
         self.worker = Worker(self.store, self.sender, self.clock, WorkerSettings(threads=4))
 
-    def plan(
-        self, name: str, *channels: str, action: Action = Action.OPEN, step: IncidentStep = IncidentStep.OPEN
-    ) -> None:
-        deliveries = tuple(Planned(channel, "pages", action) for channel in channels)
-        event = sample_event(id=name, sequence=None)
-        self.store.append(event, "key", lambda _: Plan(step, deliveries), now=self.clock.now())
+    def store_plan(self, name: str, *channels: str, action: Action = Action.OPEN, thread: str = "i1") -> None:
+        def work(tx: Transaction) -> list[Sent | None]:
+            event = tx.add_event(sample_event(id=name, sequence=None))
+            planned = [Planned(channel, "pages", action, thread=thread) for channel in channels]
+            return [tx.deliver(event, None, each, now=self.clock.now()) for each in planned]
+
+        self.store.transact(work)
+
+    def plan(self, name: str, *channels: str, action: Action = Action.OPEN, thread: str = "i1") -> None:
+        self.store_plan(name, *channels, action=action, thread=thread)
         self.worker.wake()
 
     def drain(self, seconds: float = 5) -> int:
@@ -174,7 +179,7 @@ def test_the_recovery_waits_for_the_message_it_follows_and_gets_its_receipt(worl
     ops = Pager(SendError(Reason.SERVER), Receipt("posted", {"ts": "1"}))
     world = worlds(ops=ops)
     world.plan("e1", "ops")
-    world.plan("e2", "ops", action=Action.RECOVER, step=IncidentStep.CLOSE)
+    world.plan("e2", "ops", action=Action.RECOVER)
     world.drain()
     assert [m.action for m in ops.messages] == ["open"]
     world.clock.advance(10)
@@ -187,7 +192,7 @@ def test_a_recovery_of_what_never_arrived_is_not_sent(worlds: Callable[..., Worl
     ops = Pager(SendError(Reason.CLIENT, permanent=True))
     world = worlds(ops=ops)
     world.plan("e1", "ops")
-    world.plan("e2", "ops", action=Action.RECOVER, step=IncidentStep.CLOSE)
+    world.plan("e2", "ops", action=Action.RECOVER)
     world.drain()
     assert [m.action for m in ops.messages] == ["open"]
     [recovery] = world.store.deliveries(status=Status.DELIVERED)
@@ -253,9 +258,7 @@ def test_a_channel_that_hangs_holds_up_neither_the_others_nor_the_end(worlds: Ca
 def test_what_a_dead_process_had_claimed_is_taken_up_at_once_and_marked(worlds: Callable[..., World]) -> None:
     ops = Pager()
     world = worlds(ops=ops)
-    event = sample_event(id="e1", sequence=None)
-    plan = Plan(IncidentStep.OPEN, (Planned("ops", "pages", Action.OPEN),))
-    world.store.append(event, "key", lambda _: plan, now=world.clock.now())
+    world.store_plan("e1", "ops")
     assert is_alive(this_process())
     _, boot, pid, started = this_process().split("|")
     assert is_alive(f"elsewhere|{boot}|{pid}|{started}"), "nobody here can know that another host's process is gone"
@@ -271,7 +274,7 @@ def test_many_deliveries_over_few_threads_all_arrive_once(worlds: Callable[..., 
     ops = Pager()
     world = worlds(ops=ops)
     for n in range(100):
-        world.plan(f"e{n}", "ops", step=IncidentStep.NONE)
+        world.plan(f"e{n}", "ops", thread="")
     assert world.drain(30) == 0
     assert len(ops.messages) == len({m.id for m in ops.messages}) == 100
 

@@ -2,14 +2,16 @@
 
 import logging
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from tocsin.clock import ManualClock
+from tocsin.hub.engine import Engine
 from tocsin.hub.hub import Hub, Outbox
+from tocsin.hub.policy import Policy
 from tocsin.hub.spill import Spill
 from tocsin.plugins.calls import Hooks
 from tocsin.plugins.catalog import Catalog
@@ -35,6 +37,7 @@ from tocsin_hooks.states import (
 from tocsin_hooks.testing import sample_event, sample_message
 
 PROBLEMS = when("is_failed or is_retrying")
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class World:
@@ -45,9 +48,12 @@ class World:
         self.spill = Spill(folder / "spill" / "events.jsonl")
         self.catalog = Catalog()
         self.woken = 0
-        router = Router(routes, default, opens=PROBLEMS)
-        outbox = Outbox(self.store, router, self.spill, self.wake, project="warehouse")
-        self.hub = Hub(Hooks(self.catalog), ManualClock(), outbox)
+        policy = Policy(Router(routes, default, opens=PROBLEMS), project="warehouse")
+        self.outbox = Outbox(self.store, Engine(policy), self.spill, self.wake)
+        self.hub = Hub(Hooks(self.catalog), ManualClock(), self.outbox)
+
+    def decide_by(self, policy: Policy) -> None:
+        self.hub.outbox = replace(self.outbox, engine=Engine(policy))
 
     def wake(self) -> None:
         self.woken += 1
@@ -62,6 +68,9 @@ class World:
 
     def sent(self) -> list[tuple[str, str, str]]:
         return [(d.event.state, d.channel, d.action) for d in reversed(self.store.deliveries(limit=None))]
+
+    def stored(self) -> list[str]:
+        return [event.state for event in self.store.events(since=LONG_AGO)]
 
 
 @pytest.fixture
@@ -107,13 +116,9 @@ def test_a_route_that_wants_successes_gets_the_recovery_once(tmp_path: Path) -> 
     world.publish(Failed)
     world.publish(Success, run="run2")
     world.publish(Success, run="run3")
-    ends = [(state, channel, action) for state, channel, action in world.sent() if state == "Success"]
-    assert ends == [
-        ("Success", "log", "recover"),
-        ("Success", "ops", "recover"),
-        ("Success", "ops", "event"),
-        ("Success", "log", "event"),
-    ]
+    for name in ("ops", "log"):
+        actions = [(state, action) for state, channel, action in world.sent() if channel == name]
+        assert actions == [("Failed", "open"), ("Success", "recover"), ("Success", "event")]
 
 
 def test_another_task_or_map_child_that_succeeds_recovers_nothing(pages: World) -> None:
@@ -210,13 +215,13 @@ def test_what_code_asks_to_be_notified_of_goes_through_the_outbox(pages: World) 
         SimpleNamespace(channel="all", filter=None),
     ]
     pages.publish(Retrying, notes=notes)
-    assert pages.sent() == [("Retrying", c, "open") for c in ("ops", "mine", "all")]
+    assert pages.sent() == [("Retrying", c, "open") for c in ("all", "mine", "ops")]
     assert [d.route for d in pages.store.deliveries(channel="mine")] == ["code:mine"]
 
 
 def test_code_can_use_the_filters_that_the_config_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     world = World(tmp_path)
-    world.hub.outbox = replace(world.hub.outbox, filters={"prod": when("tags=prod")})
+    world.decide_by(replace(world.outbox.policy, filters={"prod": when("tags=prod")}))
     notes = [SimpleNamespace(channel="mine", filter=when("@prod and is_failed"))]
     world.publish(Failed, notes=notes)
     world.publish(Failed, run="run2", task="other", tags=frozenset(), notes=notes)
@@ -239,6 +244,30 @@ def test_an_explicit_nowhere_is_kept_in_history_and_sent_to_nobody(tmp_path: Pat
     world.publish(Failed)
     assert world.sent() == []
     assert world.woken == 0
+    assert world.stored() == ["Failed"]
+    [kept] = world.store.suppressions()
+    assert (kept.stage, kept.rule, kept.reason) == ("route", "noise", "the route sends nowhere, on purpose")
+
+
+def test_what_no_route_claims_and_nobody_follows_is_not_kept(pages: World, tmp_path: Path) -> None:
+    pages.publish(Success)
+    pages.publish(Running)
+    nobody = World(tmp_path / "nobody")
+    nobody.publish(Failed)
+    assert pages.stored() == nobody.stored() == []
+    pages.publish(Success)
+    assert pages.publish(Failed).is_failed()
+    assert pages.stored() == ["Failed"], "that it was seen before does not make it known"
+
+
+def test_a_problem_that_no_route_claims_is_kept_with_the_reason(tmp_path: Path) -> None:
+    world = World(tmp_path, Route("other", when("is_failed and flow=other"), ("ops",)))
+    world.publish(Failed)
+    assert world.sent() == []
+    assert world.stored() == ["Failed"]
+    assert world.store.any_open()
+    [kept] = world.store.suppressions()
+    assert (kept.stage, kept.reason) == ("route", "no route claims it, and [defaults] sends nowhere")
 
 
 def test_no_event_is_wanted_that_nobody_would_hear_of(pages: World) -> None:
@@ -269,8 +298,7 @@ def test_an_observer_makes_its_state_wanted_even_after_the_hub_was_asked(pages: 
 def test_a_store_that_refuses_costs_no_run_and_no_event(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "blocked").write_text("a file where the folder should be")
     world = World(tmp_path / "blocked", Route("pages", PROBLEMS, ("ops",)))
-    world.spill = Spill(tmp_path / "spill.jsonl")
-    world.hub.outbox = Outbox(world.store, world.hub.outbox.router, world.spill, world.wake)
+    world.hub.outbox = replace(world.outbox, spill=Spill(tmp_path / "spill.jsonl"))
     with caplog.at_level(logging.ERROR, "tocsin"):
         assert world.hub.wants(Success(), object()), "it may end an incident: nobody can tell"
         assert isinstance(world.publish(Failed, notes=[SimpleNamespace(channel="mine", filter=None)]), Failed)
@@ -281,8 +309,8 @@ def test_a_store_that_refuses_costs_no_run_and_no_event(tmp_path: Path, caplog: 
     (tmp_path / "blocked").unlink()
     assert world.hub.replay_spill() == 2
     assert world.sent() == [
-        ("Failed", "ops", "open"),
         ("Failed", "mine", "open"),
+        ("Failed", "ops", "open"),
         ("Success", "mine", "recover"),
         ("Success", "ops", "recover"),
     ]
@@ -340,11 +368,10 @@ def test_an_event_that_cannot_be_routed_is_kept_aside_and_does_not_hold_up_other
         def refs(self):
             return ()
 
-    working = pages.hub.outbox
-    pages.hub.outbox = replace(working, router=Router((Route("junk", Junk(), ("ops",)),), opens=PROBLEMS))
+    pages.decide_by(Policy(Router((Route("junk", Junk(), ("ops",)),), opens=PROBLEMS)))
     assert isinstance(pages.publish(Failed), Failed)
     assert pages.hub.counters.spilled == 1
     pages.hub.replay_spill()
     assert pages.hub.counters.lost == 1
-    pages.hub.outbox = working
+    pages.hub.outbox = pages.outbox
     assert pages.hub.replay_spill() == 0

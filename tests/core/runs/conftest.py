@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tocsin.clock import ManualClock
+from tocsin.executors import DaskExecutor, Executor, LocalDaskExecutor, LocalExecutor, ThreadExecutor
 from tocsin.flows.handlers import Notify
 from tocsin.flows.task import Task
 from tocsin_hooks.events import Event
@@ -78,3 +79,23 @@ def dask_address() -> Iterator[str]:
         SpecCluster({0: worker(), 1: worker(GPU=1)}, scheduler, silence_logs=logging.CRITICAL) as cluster,
     ):
         yield cluster.scheduler_address
+
+
+MAKERS: dict[str, Callable[[str], Executor]] = {
+    "local": lambda _: LocalExecutor(),
+    "threads": lambda _: ThreadExecutor(workers=3),
+    "dask threads": lambda _: LocalDaskExecutor(num_workers=3),
+    "dask processes": lambda _: LocalDaskExecutor("processes", num_workers=2),
+    "dask synchronous": lambda _: LocalDaskExecutor("synchronous"),
+    "dask cluster": DaskExecutor,
+}
+
+
+@pytest.fixture(params=MAKERS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def executor(kind: str, request: pytest.FixtureRequest) -> Executor:
+    return MAKERS[kind](request.getfixturevalue("dask_address") if kind == "dask cluster" else "")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import cloudpickle
 import pytest
 
-from tocsin.executors import DaskExecutor, Executor, LocalDaskExecutor, LocalExecutor, ThreadExecutor
+from tocsin.executors import Executor
 from tocsin.flows import signals, triggers
 from tocsin.flows.context import context
 from tocsin.flows.flow import Flow
@@ -32,25 +32,7 @@ cloudpickle.register_pickle_by_value(sys.modules[__name__])  # no other process 
 
 SOON = timedelta(milliseconds=1)
 
-MAKERS: dict[str, Callable[[str], Executor]] = {
-    "local": lambda _: LocalExecutor(),
-    "threads": lambda _: ThreadExecutor(workers=3),
-    "dask threads": lambda _: LocalDaskExecutor(num_workers=3),
-    "dask processes": lambda _: LocalDaskExecutor("processes", num_workers=2),
-    "dask synchronous": lambda _: LocalDaskExecutor("synchronous"),
-    "dask cluster": DaskExecutor,
-}
 ELSEWHERE = {"dask processes", "dask cluster"}
-
-
-@pytest.fixture(params=MAKERS)
-def kind(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def executor(kind: str, request: pytest.FixtureRequest) -> Executor:
-    return MAKERS[kind](request.getfixturevalue("dask_address") if kind == "dask cluster" else "")
 
 
 class Diary:

@@ -13,6 +13,7 @@ from tocsin.flows.flow import Flow
 from tocsin.flows.handlers import Callback, callback_factory, notify
 from tocsin.flows.parameter import Parameter
 from tocsin.flows.task import Task, task
+from tocsin.options import set_temporary_config
 from tocsin.runs import TaskRunner, run_flow
 from tocsin_hooks.events import Event
 from tocsin_hooks.filters import when
@@ -71,6 +72,35 @@ def test_an_event_tells_the_facts_of_the_run(told: Any, clock: ManualClock) -> N
     assert Event.from_json(event.to_json()) == event
     flow_end = hub.of("")[-1]
     assert (flow_end.tags, flow_end.duration, flow_end.task_run_id) == ({"team-a"}, 2.5, "")
+
+
+def test_a_flow_run_tells_how_long_it_took_however_it_ends_and_its_waits_count(told: Any, clock: ManualClock) -> None:
+    @task
+    def slow() -> None:
+        clock.advance(2)
+        raise OSError("no network")
+
+    hub = told()
+    late = slow.copy(max_retries=1, retry_delay=MINUTE)
+    run_flow(Flow("etl", tasks=[late]), publisher=hub, clock=clock)
+    start, end = hub.of("")
+    assert (start.state, start.duration) == ("Running", None)
+    assert (end.state, end.duration) == ("Failed", 64)
+
+
+def test_events_link_to_where_runs_are_seen_if_the_config_says(told: Any) -> None:
+    hub, flow = told(), Flow("etl", tasks=[Task("load rows")])
+    with set_temporary_config({"server.ui.url": "https://runs.example.org/"}):
+        run_flow(flow, publisher=hub, context={"flow_run_id": "r1"})
+    assert [event.url for event in hub.events] == [
+        "https://runs.example.org/flow-run/r1",
+        "https://runs.example.org/task-run/r1/load%20rows-1",
+        "https://runs.example.org/task-run/r1/load%20rows-1",
+        "https://runs.example.org/flow-run/r1",
+    ]
+    hub.events.clear()
+    run_flow(flow, publisher=hub)
+    assert {event.url for event in hub.events} == {""}
 
 
 def test_a_failure_to_be_retried_says_so_and_retrying_carries_the_exception(told: Any, clock: ManualClock) -> None:

@@ -123,5 +123,41 @@ def test_filters_that_blow_up_when_put_together_are_refused(said: Said) -> None:
 
 
 def test_what_is_probably_not_meant_is_a_warning(said: Said) -> None:
-    lines = said("[defaults]\nsend=[]\n[[routes]]\nwhen = 'is_failed and flow=~\".*\"'")
-    assert lines == ["4:23 W908 the regex matches everything, so this always holds"]
+    lines = said("[defaults]\nsend=[]\n[[routes]]\nwhen = 'is_failed and flow=\"x*\"'")
+    assert lines == ["4:23 W908 '*' stands for itself here; a regex is written 'flow=~\".*\"'"]
+
+
+def test_a_regex_that_matches_everything_is_an_error_and_others_are_none(said: Said) -> None:
+    assert said("[defaults]\nsend=[]\n[[routes]]\nwhen = 'is_failed and flow=~\".*\"'") == [
+        "4:23 E206 the regex matches everything, so this always holds"
+    ]
+    assert errors(said('[[routes]]\nwhen = \'flow!~".*" or task=~".+"\'')) == [
+        "2:9 E206 the regex matches everything, so this never holds"
+    ]
+
+
+def test_a_label_that_nobody_knows_is_let_pass_where_that_is_wanted(said: Said, loaded: Loaded) -> None:
+    text = "[[routes]]\nwhen = 'stat=x and region=eu'\nsend=[]\ngroup={by=['tsk']}\n"
+    lines = said(text)
+    assert [line.split(" ")[1] for line in lines] == ["E202", "W906", "E202"]
+    assert said("[defaults]\nsend=[]\ndrop_unknown_labels=true\n" + text) == []
+    assert loaded(text, any_label=True).routes[0].filter.to_text() == "stat=x and region=eu"
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("[[inhibit]]\nsource='@x'\ntarget='is_flow'", "2:9"),
+        ("[[inhibit]]\nsource='is_flow'\ntarget='@x'", "3:9"),
+        ("[[watch]]\nkind='too_long'\nafter={fixed='1h'}\nwhen='@x'", "4:7"),
+        ("[[routes]]\ndigest={every='1h',urgent='@x'}", "2:28"),
+        ("[defaults]\ndigest={every='1h',urgent='@x'}", "2:28"),
+        ("[windows.w]\ndays=['1']\n[[routes]]\nmute={windows=['w'],urgent='@x'}", "4:29"),
+    ],
+)
+def test_every_filter_of_the_file_is_read_bound_and_counted_as_a_use(said: Said, text: str, place: str) -> None:
+    lines = errors(said(text))
+    assert lines == [f"{place} E203 unknown filter '@x'"]
+    defined = said("[filters]\nx='flow=a'\n" + text)
+    assert errors(defined) == []
+    assert not [line for line in defined if "W901" in line]

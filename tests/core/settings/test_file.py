@@ -73,10 +73,10 @@ def test_a_newer_format_is_refused_with_that_reason_only(said: Said) -> None:
     ("text", "expected"),
     [
         ("[chanels.ops]\ntype='console'", "1:2 E106 unknown table 'chanels'; did you mean 'channels'?"),
-        ("[[inhibit]]\nsource='x'", "1:3 E106 unknown key 'inhibit'"),
+        ("[[inhibits]]\nsource='x'", "1:3 E106 unknown key 'inhibits'; did you mean 'inhibit'?"),
         ("[store]\nretnetion='1d'", "2:1 E106 unknown key 'retnetion' in [store]; did you mean 'retention'?"),
         ("[[routes]]\nname='a'\nwen='x'", "3:1 E106 unknown key 'wen' in route 'a'; did you mean 'when'?"),
-        ("[[routes]]\n[[routes]]\ndigest=1", "3:1 E106 unknown key 'digest' in route 2"),
+        ("[[routes]]\n[[routes]]\ndigset=1", "3:1 E106 unknown key 'digset' in route 2; did you mean 'digest'?"),
         ("[templates.a]\ntext='x'\ntitel='y'", "3:1 E106 unknown key 'titel' in [templates.a]; did you mean 'title'?"),
         (
             "[defaults.recover]\nnotise=true",
@@ -84,7 +84,7 @@ def test_a_newer_format_is_refused_with_that_reason_only(said: Said) -> None:
         ),
         (
             "[defaults]\nwhen='x'",
-            "2:1 E106 unknown key 'when' in [defaults]; 'opens' says which events open an incident",
+            "2:1 E306 'when' in [defaults]: this is for routes only; 'opens' says which events open an incident",
         ),
         ("store = 3", "1:9 E107 store = 3: expects a table, found a number"),
         ("[store]\nretention = 30", '2:13 E107 [store] retention = 30: write it with its unit: "30s"'),

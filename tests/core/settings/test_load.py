@@ -29,6 +29,7 @@ template = "short"
 [store]
 path = "var/tocsin.db"
 retention = "14d"
+history = "all"
 
 [delivery]
 threads = 2
@@ -71,6 +72,7 @@ def test_everything_written_is_in_the_config(loaded: Loaded, tmp_path: Path) -> 
     assert (config.path, config.version, config.project) == (tmp_path / "tocsin.toml", 1, "prod")
     assert config.store.path == tmp_path / "var/tocsin.db"
     assert config.store.retention == timedelta(days=14)
+    assert config.store.history == "all"
     assert (config.delivery.threads, config.delivery.drain, config.delivery.lease) == (
         2,
         timedelta(seconds=10),
@@ -88,6 +90,8 @@ def test_what_is_left_out_is_as_documented(loaded: Loaded, tmp_path: Path) -> No
     assert config.project == ""
     assert config.store.path == tmp_path / "tocsin.db"
     assert config.store.retention == timedelta(days=30)
+    assert (config.store.history, config.timezone, config.windows, config.watches) == ("routed", "UTC", {}, ())
+    assert (config.escalations, len(config.inhibitions)) == ({}, 2)
     assert (config.delivery.threads, config.delivery.drain, config.delivery.lease) == (
         8,
         timedelta(seconds=30),
@@ -146,16 +150,22 @@ python ops pager console fussy url token level room people headers env is_failed
 """
 _HEADERS = """
 [defaults] [store] [delivery] [filters] [channels.ops] [channels] [[routes]] [templates.t] [templates] [plugins]
-[defaults.recover] [channels.ops.retry] [[channels]] [routes]
+[defaults.recover] [channels.ops.retry] [[channels]] [routes] [windows.w] [windows] [[inhibit]] [inhibit]
+[escalations.e] [[watch]] [defaults.group] [escalations.e.repeat]
 """
 _KEYS = """
 version project send opens key template recover path retention threads type retry when name stop under text file url
-token level pin password a b x allow_inline_secrets defaults channels routes filters python
+token level pin password a b x allow_inline_secrets defaults channels routes filters python mode silent group digest
+throttle flap open_after mute escalate recover by wait interval every limit per over changes within calm failures
+windows then urgent times weekdays days months years timezone source target equal hold mark enabled steps after send if
+on notice ack_lasts outside window kind flow cron grace fixed or_times_median min_runs
 """
 _VALUES = r"""
 1 0 -1 2 true 1.5 nan "" "ops" "10s" "console" "pager" "fussy" "boom" ["ops"] [1] [[]] {} {env="X"} {python="os:sep"}
 {python="x:y"} "@a" "@b" "flow=x" "flow=" "é\u0000" 1979-05-27 07:32:00 [{}] [{when="@a"}] {a={type="pager"}}
-{type="fussy",pin={a="b"}}
+{type="fussy",pin={a="b"}} false "3/30m" ["w"] "w" "e" ["flow","*"] [["18:00","07:00"]] ["mon:fri"] ["-2:1"] ["2026"]
+{wait="0s"} {by=["flow"],repeat="1m"} {every="1h",urgent="{}"} {windows=["w"]} [{after="5m",send=["ops"]}] [{}]
+"missed" "too_long" {fixed="1h"} "event" "is_failed" "upstream" {limit="1/h"} {changes=2} {failures=1} {limit=3}
 """
 _pairs = st.builds("{} = {}".format, st.sampled_from(_KEYS.split()), st.sampled_from(_VALUES.split()))
 _shaped = st.lists(st.sampled_from(_HEADERS.split()) | _pairs, max_size=14).map("\n".join)

@@ -7,6 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from jinja2 import Environment, StrictUndefined, TemplateError
+
+from tocsin.settings import check, source_of_text
+from tocsin_hooks.channels import ChannelConfig, ChannelType
 
 Said = Callable[..., list[str]]
 
@@ -92,6 +96,72 @@ def test_a_template_that_cannot_be_used_is_told(said: Said, tmp_path: Path, body
     assert errors(said(f"[templates.t]\n{body}", check_template=braces))[0] == message
 
 
+def known(template: str) -> str | None:
+    """As the hub's own check: fields that events have, and what Jinja2 can read."""
+    try:
+        Environment(undefined=StrictUndefined, autoescape=True).from_string(template).render(flow="f", task="t")
+    except TemplateError as error:
+        return f"{error.message} (line {getattr(error, 'lineno', 1)})"
+    return None
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("{{ flwo }}", ["2:10 E801 [templates.t] text: unknown field 'flwo'; did you mean 'flow'?"]),
+        (
+            "{{ flow }}{% if not task %}{{ tsk }}{% endif %}{{ zzz }}",
+            [
+                "2:37 E801 [templates.t] text: unknown field 'tsk'; did you mean 'task'?",
+                "2:57 E801 [templates.t] text: unknown field 'zzz'",
+            ],
+        ),
+        ("{% if rgn is defined %}{{ rgn }}{% endif %}{{ nte|default('-') }}", []),
+        ("{% for each in flow %}{{ each }}{% endfor %}", []),
+        ("{{ flow|uper }}", ["2:15 E801 [templates.t] text: No filter named 'uper' (line 1); did you mean 'upper'?"]),
+        (
+            "{% if task is strng %}{% endif %}",
+            ["2:21 E801 [templates.t] text: No test named 'strng' found (line 1); did you"],
+        ),
+        ("a\\n{% if task %}\\n", ["2:13 E801 [templates.t] text: Unexpected end of template."]),
+    ],
+)
+def test_what_a_template_asks_for_and_nobody_has_is_told_with_what_is_near(
+    said: Said, text: str, lines: list[str]
+) -> None:
+    found = errors(said(f'[templates.t]\ntext="{text}"', check_template=known))
+    assert [line[: len(start)] for line, start in zip(found, lines, strict=True)] == lines
+
+
+def test_a_template_too_long_for_a_channel_that_it_goes_to_is_refused(said: Said, tmp_path: Path) -> None:
+    types = {name: ChannelType(name, ChannelConfig, lambda config: config) for name in ("slack", "console")}
+    (tmp_path / "long").write_text("{{ flow }}" + "x" * 3000)
+    start = "[channels.c]\ntype='%s'\n[defaults]\nsend=['c']\n"
+    text = (
+        start
+        + "[templates.t]\nfile='long'\n[templates.u]\ntext='%s'\n[[routes]]\ntemplate='t'\n[[routes]]\ntemplate='u'"
+    )
+
+    def told(kind: str, words: str) -> list[str]:
+        problems = check(
+            source_of_text(text % (kind, words), base=tmp_path), channel_types=types, check_template=lambda _: None
+        )
+        return [each.render().partition("\n")[0] for each in problems if each.code.startswith("E")]
+
+    file = "tocsin.toml:6:6 E804 [templates.t] file: has 3000 characters whatever the event; channel 'c' takes 3000"
+    assert told("slack", "x" * 3000) == []
+    (tmp_path / "long").write_text("{{ flow }}" + "x" * 3001)
+    assert told("slack", "x" * 3000) == [file.replace("has 3000", "has 3001") + "; shorten it"]
+    assert [line.split(" ")[:2] for line in told("slack", "x" * 3001)] == [
+        ["tocsin.toml:6:6", "E804"],
+        ["tocsin.toml:8:6", "E804"],
+    ]
+    assert told("slack", "{% if task %}" + "x" * 3001 + "{% endif %}") == [
+        file.replace("has 3000", "has 3001") + "; shorten it"
+    ]
+    assert told("console", "x" * 3001) == []
+
+
 def test_a_template_from_a_file_holds_its_text(loaded: Callable[..., Any], tmp_path: Path) -> None:
     (tmp_path / "rich.j2").write_text("{{ flow }}\n")
     config = loaded("[templates.rich]\ntitle='T'\nfile='rich.j2'\n[templates.short]\ntext='x'", check_template=braces)
@@ -103,8 +173,8 @@ def test_a_template_from_a_file_holds_its_text(loaded: Callable[..., Any], tmp_p
 
 
 def test_what_is_not_used_is_a_warning(said: Said) -> None:
-    text = "[filters]\na='is_failed'\nb='@a'\n[templates.t]\ntext='x'\n[[routes]]\nsend=['ops']\nwhen='flow=x'"
-    assert said(CHANNELS + text) == [
+    text = "[filters]\na='is_failed'\nb='@a'\n[templates.t]\ntext='x'\n[[routes]]\nsend=['ops']\nwhen='flow=x'\n"
+    assert said(CHANNELS + text + "[defaults]\nsend=[]") == [
         "3:11 W902 channel 'mail' is not used",
         "7:1 W901 filter '@b' is not used",
         "8:12 W903 template 't' is not used",
@@ -127,9 +197,9 @@ def test_routes_behind_one_that_stops_everything_are_named(said: Said, when: str
         "[[routes]]\nname='under wall'\nunder='wall'\nwhen='flow=a'\n"
         "[[routes]]\nwhen='flow=b'"
     )
-    (line,) = [line for line in said(CHANNELS + text) if "W904" in line]
+    (line,) = [line for line in said(CHANNELS + text) if "E309" in line]
     assert line == (
-        "14:3 W904 route 'wall' stops every event, so nothing reaches 'lost', 'route 5'; "
+        "14:3 E309 route 'wall' stops every event, so nothing reaches 'lost', 'route 5'; "
         "move it to the end, or give it a 'when'"
     )
 
@@ -139,7 +209,7 @@ def test_a_child_that_stops_every_event_of_its_parent_stops_for_the_parent(said:
         "[[routes]]\nname='a'\nsend=['ops','mail']\n[[routes]]\nname='b'\nunder='a'\nstop=true\n[[routes]]\nname='c'\n"
     )
     assert [line.partition(";")[0] for line in said(CHANNELS + text)] == [
-        "12:3 W904 route 'a' stops every event, so nothing reaches 'c'"
+        "12:3 E309 route 'a' stops every event, so nothing reaches 'c'"
     ]
 
 
@@ -149,9 +219,14 @@ def test_a_stop_with_a_filter_hides_nobody(said: Said) -> None:
 
 
 def test_two_routes_with_the_same_filter_are_warned_of(said: Said) -> None:
-    text = "[[routes]]\nwhen='flow=a, is_failed'\nsend=['ops']\n[[routes]]\nwhen='flow=a  and is_failed'\nsend=['mail']"
+    routes = (
+        "when='is_failed'",
+        "when='flow=a, is_failed'\nsend=['ops']",
+        "when='flow=a  and is_failed'\nsend=['mail']",
+    )
+    text = "".join(f"[[routes]]\n{route}\n" for route in routes)
     assert [line.partition(";")[0] for line in said(CHANNELS + text)] == [
-        "9:6 W907 route 'route 2' has the same filter as route 'route 1'"
+        "11:6 W907 route 'route 3' has the same filter as route 'route 2'"
     ]
 
 

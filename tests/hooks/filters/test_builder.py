@@ -25,6 +25,10 @@ from tocsin_hooks.testing.samples import sample_event
         (F.duration > timedelta(minutes=2), "duration>2m"),
         (F.duration <= "90s", "duration<=90s"),
         (F.attempt == 3, "attempt=3"),
+        (F.attempt == 3.0, "attempt=3"),
+        (F.attempt >= F.params["at most"], 'attempt>="params.at most"'),
+        (F["is_failed"] == False, "is_failed=false"),  # noqa: E712
+        (F.named("a b"), '@"a b"'),
         (F.params.owner == "x", "params.owner=x"),
         (F.params["odd name"] == True, '"params.odd name"=true'),  # noqa: E712
         (F["team"] == "", 'team=""'),
@@ -53,6 +57,11 @@ def test_every_boolean_label_is_a_filter_by_itself() -> None:
         (lambda: F.attempt >= "many", "'many' is none"),
         (lambda: F.attempt >= F.flow, "'flow' is none"),
         (lambda: F.flow.matches("a("), "bad regex: missing )"),
+        (lambda: F.named(""), "the name of a filter cannot be empty"),
+        (lambda: F[""] == "x", "the name of a label cannot be empty"),
+        (lambda: F.flow == "\ud800", "is no character"),
+        (lambda: (F.state == "Failed") & (F.state == "Success"), "this can never hold"),
+        (lambda: F.attempt >= True, "'True' is none"),
     ],
 )
 def test_a_built_filter_is_checked_like_a_parsed_one(build: Callable[[], Filter], part: str) -> None:

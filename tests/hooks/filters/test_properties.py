@@ -34,14 +34,19 @@ numbers = st.one_of(st.integers(-5, 5), st.floats(allow_nan=False, allow_infinit
 leaves = st.one_of(
     st.builds(Match, free_labels, st.sampled_from(["=", "!="]), texts),
     st.builds(
-        Match, free_labels, st.sampled_from(["=~", "!~"]), st.sampled_from(["", ".*", "a|b", "(é|x)+.?", "[^\n]*"])
+        Match,
+        free_labels,
+        st.sampled_from(["=~", "!~"]),
+        st.sampled_from(["", ".*", "a|b", "(é|x)+.?", "[^\n]*", "(?i)\\pL\\Q)\\E"]),
     ),
     st.builds(Match, st.just("state"), st.sampled_from(["=", "!="]), st.sampled_from(["Failed", "Success"])),
     st.builds(
         Compare,
         st.sampled_from([*sorted(NUMBER_LABELS), "team", "params.x"]),
         st.sampled_from(["<", "<=", ">", ">="]),
-        st.one_of(numbers, st.sampled_from(["attempt", "max_attempts", "params.y"]).map(LabelRef)),
+        st.one_of(
+            numbers, st.sampled_from(["attempt", "max_attempts", "params.y", "params.a b", "context.)"]).map(LabelRef)
+        ),
     ),
     st.builds(Flag, st.sampled_from(sorted(FLAG_LABELS))),
     st.builds(Match, st.sampled_from(sorted(FLAG_LABELS)), st.just("="), st.sampled_from(["true", "false"])),
@@ -111,6 +116,8 @@ fragments = st.lists(st.sampled_from([*PIECES.split(), "{2}", " ", " ", "\n"]), 
 @settings(max_examples=500, deadline=None)
 @given(st.one_of(fragments, fragments, st.text(max_size=30)))
 @example("(" * 100_000)
+@example('a=~"[[:alpha:]\\\\pL(?i)"')
+@example('a=~"(?i"')
 @example("not " * 100_000)
 @example("a=" + "(" * 100_000)
 @example('a=~"' + "(" * 9_000 + '"')

@@ -2,13 +2,15 @@
 
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
 from tocsin_hooks.filters.automaton import Automaton
 from tocsin_hooks.filters.regex import Regex, compile_regex
-from tocsin_hooks.filters.regex_tree import RegexError, parse_regex
+from tocsin_hooks.filters.regex_syntax import RegexError
+from tocsin_hooks.filters.regex_tree import parse_regex
 
 LONG = "a" * 20_000
 ATOMS = [
@@ -117,15 +119,22 @@ def test_a_pattern_that_lists_words_is_known_by_its_words(pattern: str, words: s
         ("*", "nothing to repeat", 0),
         ("a{2,1}", "min repeat greater than max repeat", 2),
         (r"ab\k", "bad escape", 2),
-        ("a(?i)b", "write '(?i:...)' around a part", 1),
-        ("x[[:alpha:]]", "a set inside a set", 2),
-        ("(?=a)a", "look-ahead", None),
-        ("(?!a)b", "look-ahead and look-behind are not supported", None),
-        (r"(a)\1", "references back", None),
-        ("(?>a*)b", "atomic groups", None),
-        ("a*+b", "possessive repeats", None),
-        ("(a)(?(1)b|c)", "conditional groups", None),
-        ("a{9999999999999}", "too large a repeat", None),
+        ("x[a--b]", "a set inside a set", 3),
+        ("x[[:alpha:]--b]", "a set inside a set", 11),
+        ("(?=a)a", "look-ahead", 0),
+        ("a(?!a)b", "look-ahead and look-behind are not supported", 1),
+        (r"(a)\1", "references back", 3),
+        ("(?>a*)b", "atomic groups", 0),
+        ("a*+b", "possessive repeats", 2),
+        ("(a)(?(1)b|c)", "conditional groups", 3),
+        ("a{9999999999999}", "a count above 1000", 1),
+        ("a{0,1001}", "a count above 1000", 1),
+        (r"\Qa(\Eb(", "missing )", 7),
+        (r"\pLx(", "missing )", 4),
+        ("x(?i)a(", "missing )", 6),
+        ("x(?#a", "the comment has no end", 1),
+        (r"\p{Klingon}", "unknown class of characters", 0),
+        ("x(?)", "unknown extension", 2),
         ("((a{1,99}b){1,99}c){1,99}", "counted repeats come to too many", None),
         ("(" * 3000 + ")" * 3000, "too deeply nested", None),
         ("a" * 10_001, "at most 10000", None),
@@ -144,3 +153,68 @@ def test_an_automaton_forgets_what_it_remembers_in_time() -> None:
     assert automaton.fullmatch(text + "b")
     assert not automaton.fullmatch(text + "c")
     assert automaton._remembered <= 201_000
+
+
+@pytest.mark.parametrize(
+    ("written", "same"),
+    [
+        (r"a\z", "a"),
+        (r"\Qa.(b\E+", r"a\.\(b+"),
+        (r"\Qa.b", r"a\.b"),
+        (r"\Q\E", ""),
+        (r"\x{e9}\x{1F642}?", "é🙂?"),
+        (r"\pL\d", "[a-zA-Zé]\\d"),
+        (r"\p{Lu}\P{Lu}", "[A-Z][^A-Z]"),
+        (r"[^\pL\pN_]", r"[^\w]"),
+        (r"[\P{L}a]", r"[^b-zA-Zé]"),
+        (r"[[:upper:][:digit:]_]", "[A-Z0-9_]"),
+        (r"[^[:^space:]]", "[\\t-\\r ]"),
+        ("[a&&b]", "[ab&]"),
+        ("[[a]", r"[a\[]"),
+        ("a(?i)b|c", "a[bB]|[cC]"),
+        ("(a(?i)b|c)d", "(a[bB]|[cC])d"),
+        ("(?i)a(?-i)b", "[aA]b"),
+        ("(?-s)a.b", "a[^\n]b"),
+        ("(?U)a+b", "a+b"),
+        ("(?iU:a+)b", "[aA]+b"),
+        ("(?a:(?u:\\w))", r"\w"),
+        ("(?<n>a)b", "ab"),
+        ("a(?#b)c", "ac"),
+        (r"\141", "a"),
+        ("a{,2}", "a{0,2}"),
+        ("a{", r"a\{"),
+    ],
+)
+def test_what_re2_writes_otherwise_is_understood(written: str, same: str) -> None:
+    texts = [
+        "",
+        *"abcABCDé1_-.& \n[{🙂",
+        "ab",
+        "aB",
+        "Ab",
+        "AB",
+        "ac",
+        "aC",
+        "bc",
+        "cd",
+        "Cd",
+        "abd",
+        "aBd",
+        "aa",
+        "aab",
+    ]
+    texts += ["a.(b", "a.(bb", "a.b", "axb", "a\nb", "é🙂", "a1", "é1", "Aa", "A1", "a{"]
+    expected = {text for text in texts if re.fullmatch(same, text, re.DOTALL)}
+    assert expected
+    assert set(filter(Regex(written).matches, texts)) == expected
+    assert set(filter(Automaton(parse_regex(written)).fullmatch, texts)) == expected
+
+
+def test_threads_that_share_a_pattern_do_not_disturb_each_other() -> None:
+    regex = Regex("(.*a.{9})?.*b")
+    texts = ["".join("ab"[(i * i * k) % 7 % 2] for i in range(400)) for k in range(1, 9)]
+    automaton = Automaton(parse_regex("(.*a.{9})?.*b"), most=50)  # forgets all the time
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(lambda text: automaton.fullmatch(text + "b"), texts * 8))
+        assert not any(pool.map(lambda text: automaton.fullmatch(text + "c"), texts * 8))
+        assert all(pool.map(lambda text: regex.matches(text + "b"), texts))

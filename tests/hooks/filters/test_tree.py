@@ -1,7 +1,9 @@
 """What can be done with a filter: explaining, indexing, binding names, writing, copying."""
 
+import copy
 import logging
 import pickle
+from collections.abc import Callable
 
 import pytest
 
@@ -69,7 +71,51 @@ def test_an_explanation_shows_that_a_predicate_raised() -> None:
     assert (found.text, found.verdict, found.note) == ("<python mypkg:broken>", False, "raised KeyError: 'etl'")
 
 
+def test_an_explanation_takes_one_line_for_each_part_whatever_an_event_holds() -> None:
+    event = EVENT.replace(message="first\nsecond\x1b[31m" + "x" * 5000)
+    (line,) = str(parse("message=x").explain(event)).splitlines()
+    assert line.startswith(r"no  message=x   (message is 'first\nsecond\x1b[31mxxx")
+    assert len(line) < 200
+
+
+def test_an_explanation_asks_a_predicate_once_and_agrees_with_itself() -> None:
+    answers = iter([True, False])
+    found = (~Opaque(lambda event: next(answers), "fickle")).explain(EVENT)
+    assert (found.verdict, found.children[0].verdict) == (False, True)
+
+
 # ---------------------------------------------------------------- Python predicates
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+class NoVerdict:
+    def __bool__(self) -> bool:
+        raise ValueError("which of them?")
+
+
+def raising(error: BaseException) -> Callable[[Event], bool]:
+    def predicate(event: Event) -> bool:
+        raise error
+
+    return predicate
+
+
+@pytest.mark.parametrize(
+    ("predicate", "note"),
+    [
+        (raising(SystemExit(3)), "raised SystemExit: 3"),
+        (raising(Unprintable()), "raised Unprintable"),
+        (lambda event: NoVerdict(), "raised ValueError: which of them?"),
+        (raising(KeyError("a\nb")), r"raised KeyError: 'a\nb'"),
+    ],
+)
+def test_whatever_a_predicate_raises_is_no_match(predicate: Callable[[Event], bool], note: str) -> None:
+    assert not Opaque(predicate).matches(EVENT)
+    assert Opaque(predicate).explain(EVENT).note == note
 
 
 def test_a_predicate_that_raises_is_false_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -138,9 +184,39 @@ def test_names_in_a_circle_are_refused_with_the_path() -> None:
         bind_all({"me": parse("@me")})
 
 
-def test_many_names_that_use_each_other_twice_are_bound_in_no_time() -> None:
+@pytest.mark.parametrize("backwards", [False, True])
+def test_names_that_multiply_are_refused_before_they_take_time(backwards: bool) -> None:
     named = {"n0": parse("flow=etl")} | {f"n{i}": parse(f"@n{i - 1} and @n{i - 1}") for i in range(1, 60)}
-    assert bind_all(named)["n2"].matches(EVENT)
+    with pytest.raises(FilterError, match=r"'@n15' is more than 100000 parts") as caught:
+        bind_all(dict(reversed(named.items())) if backwards else named)
+    assert (caught.value.text, caught.value.code) == ("@n15 and @n15", "E201")
+    few = {name: named[name] for name in list(named)[:15]}
+    assert bind_all(few)["n14"].explain(EVENT).verdict
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize(("length", "bound"), [(60, True), (100, False), (3000, False)])
+def test_names_behind_each_other_are_bound_or_refused_in_whatever_order(
+    length: int, bound: bool, backwards: bool
+) -> None:
+    chain = {"n0": parse("flow=etl")} | {f"n{i}": parse(f"@n{i - 1} and a!=x") for i in range(1, length)}
+    named = dict(reversed(chain.items())) if backwards else chain
+    if bound:
+        last = bind_all(named)[f"n{length - 1}"]
+        assert pickle.loads(pickle.dumps(last)).explain(EVENT).verdict
+    else:
+        with pytest.raises(FilterError, match="128"):
+            bind_all(named)
+
+
+def test_a_filter_that_python_nests_too_deep_is_refused() -> None:
+    tree = when("flow=etl")
+    for _ in range(127):
+        tree = ~tree
+    assert tree.explain(EVENT).verdict is tree.matches(EVENT) is False
+    assert hash(tree) == hash(pickle.loads(pickle.dumps(tree)))
+    with pytest.raises(FilterError, match="nested more than 128 deep"):
+        _ = ~tree
 
 
 def test_a_name_that_was_never_bound_says_so_when_it_is_asked() -> None:
@@ -170,6 +246,9 @@ def test_a_name_that_was_never_bound_says_so_when_it_is_asked() -> None:
         ("is_failed and not is_flow", {"is_failed": {"true"}, "is_flow": {"false"}}),
         ("flow=~a.*", {}),
         ('task=""', {"task": {""}}),
+        ("(flow=a or flow=b) and flow!=a", {"flow": {"b"}}),
+        ("flow=~a|b|c, not flow=~a|b", {"flow": {"c"}}),
+        ("(tags=a or tags=b) and tags!=a", {"tags": {"b"}}),
         ("{}", {}),
     ],
 )
@@ -191,7 +270,10 @@ def test_what_a_named_filter_requires_is_required() -> None:
         ('flow!~"(.*)|x"', "the regex matches everything, so this never holds"),
         ("{}", "this holds for every event"),
         ('flow="prod-*"', "'*' stands for itself here; a regex is written 'flow=~\".*\"'"),
-        ("team=a, team=b", "this can never hold: 'team' has one value"),
+        ("team=a, team=b", "this can never hold: it asks for two values of 'team' at once"),
+        ("is_failed and not is_failed", "this can never hold: it asks for two values of 'is_failed' at once"),
+        ("flow=~a|b, flow!=a, not flow=~b", "this can never hold: it asks for two values of 'flow' at once"),
+        ("attempt=2.0", "'attempt' is never written '2.0'; write '2'"),
         ("attempt=two", "'attempt' is a number, which 'two' is not"),
         ("state=Firing", "unknown state 'Firing'; known states: Cached, "),
     ],
@@ -234,9 +316,21 @@ def test_a_copy_through_pickle_is_equal_and_matches() -> None:
     tree.matches(EVENT)  # its tests are made by now, and cannot be pickled
     original = parse("is_failed and flow=~(e|x).+")
     assert original.matches(EVENT)
-    copy = pickle.loads(pickle.dumps(original))
-    assert (copy, copy.span, copy.matches(EVENT)) == (original, original.span, True)
+    again = pickle.loads(pickle.dumps(original))
+    assert (again, again.span, again.matches(EVENT)) == (original, original.span, True)
     assert pickle.loads(pickle.dumps(tree)).to_text() == tree.to_text()
+
+
+def test_an_error_can_be_copied_to_another_process() -> None:
+    with pytest.raises(FilterError) as caught:
+        parse("flow=a, teem=x", labels={"team"})
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (str(again), again.code, again.start, again.end) == (str(caught.value), "E202", 8, 12)
+
+
+def test_filters_and_errors_can_be_copied() -> None:
+    tree = parse("@prod and not a=1")
+    assert copy.deepcopy(tree) == copy.copy(tree) == tree
 
 
 def test_equal_filters_are_one_in_a_set_wherever_they_stood() -> None:
@@ -264,6 +358,11 @@ def test_filters_combine_and_stay_flat() -> None:
     for wrong in (lambda: And((a,)), lambda: Or((a, Or((b, c)))), any_of):
         with pytest.raises(ValueError, match=r"any_of|all_of"):
             wrong()
+
+
+def test_a_filter_that_can_never_hold_is_refused_when_it_is_combined() -> None:
+    with pytest.raises(FilterError, match="this can never hold: 'state' has one value"):
+        when("state=Failed") & (when("state=Success") | when("state=Running"))
 
 
 def test_a_filter_used_as_a_truth_value_is_a_mistake() -> None:

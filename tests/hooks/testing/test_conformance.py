@@ -32,6 +32,8 @@ class Toy:
     def send(self, message, previous=None):
         if FAULT == "forgets actions" and message.action is Action.TEST:
             return Receipt(sent=False)
+        if FAULT == "forgets reminders" and message.action is Action.REPEAT:
+            return Receipt("known already", sent=False)
         if FAULT == "keyed" and previous:
             previous.reference["ts"]
         self.last = message
@@ -49,6 +51,8 @@ class Toy:
     def attempt(self, message):
         url = reveal(self.config.url)
         text = message.title + "|" + message.event.subject + "|" + message.text
+        if FAULT == "cuts silently":
+            text = text[:1000]
         if FAULT == "fragile":
             text.encode()
         if FAULT == "logs":
@@ -57,7 +61,8 @@ class Toy:
             threading.Thread(target=time.sleep, args=(1.5,)).start()
         mark = str(time.time()) if FAULT == "fresh marks" else message.id
         try:
-            answer = self.http.send("POST", url, to_json(text), {{"Mark": mark}})
+            thing = message.id if FAULT == "opens twice" else message.incident
+            answer = self.http.send("POST", url, to_json(text), {{"Mark": mark, "Thing": thing}})
         except SendError as error:
             if FAULT == "certain":
                 raise SendError(error.reason, error.detail, unknown=False)
@@ -84,6 +89,8 @@ class Service(HttpDestination):
         return request.json()
     def marks(self):
         return [request.headers["Mark"] for request in self.accepted()]
+    def things(self):
+        return [request.headers["Thing"] for request in self.accepted()]
 
 class TestToy(ChannelConformance):
     @pytest.fixture
@@ -96,8 +103,10 @@ class TestToy(ChannelConformance):
 BREACHES = {
     "boasts": "the_declared_capabilities_are_known_ones",
     "certain": "silence_ends_in_a_timeout_that_may_have_arrived",
+    "cuts silently": "the_list_in_a_message_of_several_arrives_whole_or_visibly_cut",
     "eager": "building_a_channel_opens_no_connection",
     "forgets actions": "every_action_is_delivered_or_said_to_need_nothing",
+    "forgets reminders": "a_reminder_is_sent_and_the_incident_can_still_be_recovered",
     "fragile": "hostile_text_is_delivered_or_refused_as_payload",
     "fresh marks": "a_message_sent_again_carries_the_same_mark",
     "hopeful": "a_refusal_for_good_is_reported_once_and_permanent",
@@ -107,6 +116,7 @@ BREACHES = {
     "leaves threads": "no_thread_is_left_that_would_keep_the_process_alive",
     "logs": "no_secret_shows",
     "odd reference": "an_incident_is_opened_updated_and_recovered_by_stored_receipts",
+    "opens twice": "an_acknowledgement_opens_nothing_of_its_own",
     "raises others": "a_refused_connection_is_a_network_error_worth_another_try",
     "retries": "a_refusal_for_now_is_reported_once_and_not_permanent",
     "swallows": "a_refusal_for_good_is_reported_once_and_permanent",

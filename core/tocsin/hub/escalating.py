@@ -1,0 +1,142 @@
+"""Escalations of open messages: begun with the first one, moved on by timers, put to sleep by an acknowledgement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from tocsin.hub.groups import GROUP, MEMBER, items_of, write_group, write_member
+from tocsin.hub.turn import Turn
+from tocsin.routing import escalation as steps
+from tocsin.routing.escalation import EscalationMemory, Send
+from tocsin.routing.grouping import Group, Log, Member, To, face_of, told
+from tocsin.routing.windows import is_open
+from tocsin.settings.alerts import Escalation
+from tocsin.store.records import Planned
+from tocsin_hooks.messages import Action, Why
+
+ESCALATION = "escalation"
+"""The name of the documents."""
+
+
+@dataclass(frozen=True, slots=True)
+class Escalating:
+    """How far the escalation of a group's message has come."""
+
+    name: str
+    group: str
+    route: str
+    memory: EscalationMemory
+
+
+def start(turn: Turn, group: Group, route: str) -> None:
+    """Begin the escalation that a route asks for, once for a group; its first steps are taken with `look`."""
+    name = turn.policy.options(route).escalate
+    escalation = None if name is None else turn.policy.escalations.get(name)
+    if name is None or escalation is None:
+        return
+    turn.escalate.append(group.thread)
+    if turn.tx.cell(ESCALATION, group.thread) is None:
+        begun = steps.start(escalation, turn.now)
+        if begun.memory is not None:
+            doc = Escalating(name, group.key, route, begun.memory)
+            turn.remember(ESCALATION, group.thread, doc, due=begun.next_at, parent=group.key)
+
+
+def stop(turn: Turn, group: Group) -> None:
+    """End the escalation of a group: it is over."""
+    turn.tx.drop(ESCALATION, group.thread)
+
+
+def look(turn: Turn, thread: str) -> None:
+    """Take the steps that are due."""
+    doc = turn.memory(Escalating, ESCALATION, thread)
+    if doc is None:
+        return
+    group, escalation = turn.memory(Group, GROUP, doc.group), turn.policy.escalations.get(doc.name)
+    members = turn.memories(Member, MEMBER, parent=doc.group)
+    firing = [m for m in members if not m.recovered]
+    if group is None or escalation is None or not firing:
+        turn.tx.drop(ESCALATION, thread)
+        return
+    acked = all(m.acked_by for m in firing)
+    advanced = steps.advance(
+        doc.memory, escalation, acked=acked, window_open=_window_open(turn, escalation), now=turn.now
+    )
+    if advanced.lapsed:
+        firing = [_unacknowledged(turn, member) for member in firing]
+    for send in advanced.sends:
+        group, firing = _send(turn, group, firing, doc.route, send)
+    newest = max(firing, key=lambda m: (m.at, m.key))
+    for reason in advanced.skipped:
+        turn.suppress(newest.event, "escalation", reason, rule=doc.name, route=doc.route)
+    if advanced.memory is None:
+        turn.tx.drop(ESCALATION, thread)
+    else:
+        doc = replace(doc, memory=advanced.memory)
+        turn.remember(ESCALATION, thread, doc, due=advanced.next_at, parent=doc.group)
+
+
+def acknowledged(turn: Turn, thread: str, by: str) -> None:
+    """Put an escalation to sleep once all that is wrong in its group is acknowledged."""
+    doc = turn.memory(Escalating, ESCALATION, thread)
+    escalation = None if doc is None else turn.policy.escalations.get(doc.name)
+    if doc is None or escalation is None:
+        return
+    firing = [m for m in turn.memories(Member, MEMBER, parent=doc.group) if not m.recovered]
+    if not all(m.acked_by for m in firing):
+        return
+    advanced = steps.acknowledge(doc.memory, escalation, by=by, now=turn.now)
+    for reason in advanced.skipped:
+        turn.note("escalation", "suppressed", reason, route=doc.route, rule=doc.name)
+    if advanced.memory is None:
+        turn.tx.drop(ESCALATION, thread)
+    else:
+        doc = replace(doc, memory=advanced.memory)
+        turn.remember(ESCALATION, thread, doc, due=advanced.next_at, parent=doc.group)
+
+
+def _window_open(turn: Turn, escalation: Escalation) -> bool | None:
+    window = turn.policy.windows.get(escalation.outside_window or "")
+    return None if window is None else is_open(window, turn.now)
+
+
+def _unacknowledged(turn: Turn, member: Member) -> Member:
+    incident = turn.incident(member.number)
+    if incident is not None:
+        turn.tx.put_incident(replace(incident, acked_at=None, acked_by=""))
+    member = replace(member, acked_by="")
+    write_member(turn, member)
+    return member
+
+
+def _send(turn: Turn, group: Group, firing: list[Member], route: str, send: Send) -> tuple[Group, list[Member]]:
+    """Tell the channels of a step; one that only hears of the group by this hears of its recovery, too."""
+    newest = max(firing, key=lambda m: (m.at, m.key))
+    event = turn.event(newest.event)
+    if event is None:
+        return group, firing
+    for channel in send.channels:
+        log, own = group.channels.get(channel), any(channel in m.told for m in firing)
+        planned = Planned(
+            channel, route, Action.REPEAT if own else Action.OPEN, reason=Why.ESCALATION, thread=group.thread,
+            incident=group.name, opened_at=min(m.since for m in firing),
+            nonce=f"escalation {group.thread} {send.round}.{send.step}", group=group.labels,
+            events=tuple(m.event for m in firing), items=items_of(firing), count=len(firing), say=send.say,
+            hides=max(m.hides for m in firing),
+        )  # fmt: skip
+        if not turn.plan(event, planned, newest.number):
+            continue
+        extra = log.extra if log is not None else not own
+        log = Log(turn.now, 1 if log is None else log.count + 1, extra)
+        group = replace(group, channels={**group.channels, channel: log})
+        firing = [_told(group, member, channel, route) for member in firing]
+    cell = turn.tx.cell(GROUP, group.key)
+    write_group(turn, group, None if cell is None else cell.due_at)
+    for member in firing:
+        write_member(turn, member)
+    return group, firing
+
+
+def _told(group: Group, member: Member, channel: str, route: str) -> Member:
+    to = To(route, face=face_of(group.kind, member.event, member.state))
+    return told(replace(member, targets={channel: to, **member.targets}), channel)

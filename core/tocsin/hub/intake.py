@@ -1,0 +1,281 @@
+"""What becomes of an event: which incident it belongs to, whom it is for, and what keeps it from being told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from tocsin.hub import escalating, flapping, watching
+from tocsin.hub.facts import AFTER, SOURCE, StoredFacts
+from tocsin.hub.flush import MUTED, Muted, flush, mute
+from tocsin.hub.groups import DIGESTED, GROUP, MEMBER, Digested, collect, place, write_group, write_member
+from tocsin.hub.incidents import ends_incident, incident_key
+from tocsin.hub.silencing import end, over_with
+from tocsin.hub.stages import DIGEST, NOTICE, Case, rule
+from tocsin.hub.turn import Result, Turn, join
+from tocsin.routing.grouping import Group, Kind, Member, due_after_recovery, recovery_wanted
+from tocsin.routing.moments import utc
+from tocsin.routing.router import DEFAULTS, Decision, Route, Target
+from tocsin.settings.alerts import Mode
+from tocsin.store.records import Cell, Incident, Planned
+from tocsin_hooks.events import Event
+from tocsin_hooks.messages import Action, Why
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """How an event stands to the incident of its key."""
+
+    incident: Incident | None
+    opening: bool = False
+    closing: bool = False
+
+
+def take(turn: Turn, event: Event, extra: Sequence[Route] = (), targets: Sequence[Target] | None = None) -> Result:
+    """Decide what an event means and plan what follows. `extra` are routes from code.
+
+    With `targets` no route is asked: a watch says itself whom to tell.
+    """
+    policy, tx = turn.policy, turn.tx
+    if (sequence := tx.sequence_of(event.id)) is not None:
+        return Result(event.replace(sequence=sequence), known=True)
+    decision = policy.router.decide(event, extra) if targets is None else Decision(tuple(targets), bool(targets))
+    problem = is_problem(turn, event, decision)
+    key = incident_key(event, policy.key)
+    before = tx.incident(key)
+    closing = before is not None and ends_incident(event)
+    watched = watching.concerns(turn, event)
+    if not (decision.matched or problem or closing or watched or policy.keep_all):
+        return Result(event, kept=False)
+    taken = Taken(before, closing=closing)
+    if problem:
+        incident = tx.put_incident(_with(before, event, key, decision.targets))
+        taken = Taken(incident, opening=before is None)
+    event = tx.add_event(event, None if taken.incident is None else taken.incident.number)
+    turn.events[event.id] = event
+    _note_routes(turn, event, decision, problem=problem)
+    if watched:
+        watching.take(turn, event)
+    knowing: set[str] = set()
+    if closing and before is not None:
+        knowing = close(turn, before, event)
+    elif problem and taken.incident is not None:
+        _stand_as_source(turn, event, taken.incident)
+    facts = StoredFacts(turn, event)
+    for target in decision.targets:
+        if target.channel not in knowing:
+            offer(turn, _case(event, key, target, taken, problem=problem), facts)
+    facts.keep(key)
+    tell_all(turn)
+    return turn.result(event)
+
+
+def is_problem(turn: Turn, event: Event, decision: Decision) -> bool:
+    """Whether an event opens, or goes on with, an incident."""
+    if event.source == watching.SOURCE:
+        return not ends_incident(event)
+    opens = turn.policy.router.opens
+    return opens is not None and (turn.policy.tracks or bool(decision.targets)) and opens.matches(event)
+
+
+def _with(incident: Incident | None, event: Event, key: str, targets: Iterable[Target]) -> Incident:
+    failed = 0 if event.is_a("Retrying") else 1
+    channels = {target.channel for target in targets}
+    if incident is None:
+        return Incident(
+            key, utc(event.time), event=event.id, state=event.state, run_id=event.run_id, failures=failed,
+            channels=tuple(sorted(channels)),
+        )  # fmt: skip
+    return replace(
+        incident, event=event.id, state=event.state, failures=incident.failures + failed,
+        channels=tuple(sorted(channels | set(incident.channels))),
+    )  # fmt: skip
+
+
+def _case(event: Event, key: str, target: Target, taken: Taken, *, problem: bool) -> Case:
+    if problem and target.options.mode is Mode.INCIDENT:
+        return Case(event, key, target, taken.incident, taken.opening)
+    return Case(event, event.id, target)
+
+
+def _note_routes(turn: Turn, event: Event, decision: Decision, *, problem: bool) -> None:
+    for target in decision.targets:
+        turn.note("route", "passes", "claims the event", route=target.route, channel=target.channel, rule=target.route)
+    for route in decision.nowhere:
+        turn.suppress(event.id, "route", "the route sends nowhere, on purpose", rule=route, route=route)
+    if problem and not decision.matched:
+        reason = "no route claims it, and [defaults] sends nowhere"
+        turn.suppress(event.id, "route", reason, rule=DEFAULTS, route=DEFAULTS)
+
+
+def _stand_as_source(turn: Turn, event: Event, incident: Incident) -> None:
+    """Let an incident hide what its newest event is the source of, and nothing else."""
+    for cell in turn.tx.cells(SOURCE, subject=incident.key):
+        turn.tx.drop(SOURCE, cell.key)
+    for name, signature in turn.policy.inhibitors.signatures(event):
+        parent = join(name, signature)
+        turn.tx.put(Cell(SOURCE, join(parent, str(incident.number)), str(incident.number), parent, incident.key))
+
+
+# ---------------------------------------------------------------- through the stages
+
+
+def offer(turn: Turn, case: Case, facts: StoredFacts) -> None:
+    """Take an event through the stages on its way to one channel."""
+    ruling = rule(case, facts)
+    if ruling is None:
+        place(turn, case)
+        turn.tx.drop(MUTED, join(case.target.route, case.target.channel, case.key))
+        return
+    mute(turn, case, ruling)
+    if ruling.stage == "inhibit" and (hidden := facts.hidden_by(case)) is not None:
+        _count_hidden(turn, hidden.source, mark=hidden.inhibition.mark)
+    if ruling.then == DIGEST:
+        collect(turn, case, ruling.until, window=ruling.rule)
+    elif ruling.then == NOTICE:
+        facts.keep(case.key)
+        flapping.freeze(turn, case)
+
+
+def _count_hidden(turn: Turn, source: Incident, *, mark: bool) -> None:
+    current = turn.incident(source.number)
+    if current is None:
+        return
+    turn.tx.put_incident(replace(current, hides=current.hides + 1))
+    for member in turn.memories(Member, MEMBER, subject=source.key):
+        write_member(turn, replace(member, hides=current.hides + 1))
+        if mark:
+            flapping.mark_later(turn, member.group)
+
+
+def resume(turn: Turn, key: str) -> None:
+    """Offer again what waited for the end of what muted it, as it is now; nothing, if it is over by now."""
+    muted = turn.memory(Muted, MUTED, key)
+    turn.tx.drop(MUTED, key)
+    if muted is None:
+        return
+    options = turn.policy.options(muted.route)
+    target = Target(muted.channel, muted.route, muted.template, options)
+    if not muted.is_incident:
+        event = turn.event(muted.event)
+        if event is not None:
+            facts = StoredFacts(turn, event)
+            offer(turn, Case(event, muted.key, target, held=muted.held, resumed=not muted.held), facts)
+        return
+    incident = turn.tx.incident(muted.key)
+    event = None if incident is None else turn.event(incident.event)
+    if incident is None or event is None:
+        return
+    facts = StoredFacts(turn, event)
+    offer(turn, Case(event, muted.key, target, incident, held=muted.held, resumed=not muted.held), facts)
+    facts.keep(muted.key)
+
+
+def tell_all(turn: Turn, *, timed: bool = False) -> None:
+    """Tell every group whose time is now."""
+    while turn.flush or turn.escalate or turn.alarms:
+        keys, turn.flush = list(dict.fromkeys(turn.flush)), []
+        for key in keys:
+            flush(turn, key, timed=timed)
+        threads, turn.escalate = list(dict.fromkeys(turn.escalate)), []
+        for thread in threads:
+            escalating.look(turn, thread)
+        alarms, turn.alarms = turn.alarms, []
+        for alarm, targets in alarms:
+            take(turn, alarm, targets=targets)
+
+
+# ---------------------------------------------------------------- recovery
+
+
+def close(turn: Turn, incident: Incident, event: Event) -> set[str]:
+    """End an incident: whoever was told of it is told that it is over. Returns the channels that know of it."""
+    turn.tx.put_incident(replace(incident, closed_at=utc(event.time)))
+    in_run = bool(event.run_id) and event.run_id == incident.run_id
+    how = "retry" if in_run or not incident.failures else "next_run"
+    for name in (SOURCE, AFTER):
+        for cell in turn.tx.cells(name, subject=incident.key):
+            turn.tx.drop(name, cell.key)
+    for cell in turn.tx.cells(MUTED, subject=incident.key):
+        turn.tx.drop(MUTED, cell.key)
+        turn.note("dedup", "suppressed", "it was over before what muted it was", rule=cell.parent)
+    flapping.recovers(turn, incident.key, event)
+    knowing: set[str] = set()
+    for before in turn.memories(Member, MEMBER, subject=incident.key):
+        problem = before.problem if before.recovered else before.event
+        member = replace(before, recovered=how, event=event.id, at=utc(event.time), problem=problem)
+        knowing |= _hearing(turn, member)
+        _recover(turn, member)
+    knowing |= _recover_digested(turn, incident, event, how, knowing)
+    for cell in turn.tx.cells(MUTED, parent=f"inhibit:{incident.number}"):
+        resume(turn, cell.key)
+    for silence in over_with(turn, incident):
+        end(turn, silence, by="recovery", resume=resume)
+    return knowing
+
+
+def _hearing(turn: Turn, member: Member) -> set[str]:
+    """The channels that hear of the recovery of a member without being sent the event itself."""
+    group = turn.memory(Group, GROUP, member.group)
+    if group is not None and group.kind is Kind.DIGEST:
+        return set(member.targets)
+
+    def wanted(channel: str) -> bool:
+        return recovery_wanted(turn.policy.options(member.targets[channel].route).recover, [member])
+
+    return set(filter(wanted, member.told))
+
+
+def _recover(turn: Turn, member: Member) -> None:
+    write_member(turn, member)
+    group, cell = turn.memory(Group, GROUP, member.group), turn.tx.cell(GROUP, member.group)
+    if group is None or cell is None or group.kind is Kind.DIGEST:
+        return
+    options = turn.policy.options(group.route).group if group.kind is Kind.GROUP else None
+    if options is None:
+        turn.flush.append(group.key)
+        return
+    if not member.told and group.first_flush is None and cell.due_at is not None:
+        others = turn.memories(Member, MEMBER, parent=group.key)
+        if any(not m.recovered for m in others):
+            return  # the rest of the group still waits for its first message
+    members = turn.memories(Member, MEMBER, parent=group.key)
+    due = due_after_recovery(group, members, options, cell.due_at, turn.now)
+    write_group(turn, group, due)
+    if due <= turn.now:
+        turn.flush.append(group.key)
+
+
+def _recover_digested(turn: Turn, incident: Incident, event: Event, how: str, knowing: set[str]) -> set[str]:
+    """Tell that something is over of which a digest told, but for `knowing` channels; the channels that hear of it."""
+    channels = set()
+    for cell, rest in zip(
+        turn.tx.cells(DIGESTED, subject=incident.key),
+        turn.memories(Digested, DIGESTED, subject=incident.key),
+        strict=True,
+    ):
+        turn.tx.drop(DIGESTED, cell.key)
+        if rest.channel in knowing:
+            continue
+        options = turn.policy.options(rest.to.route)
+        if not options.recover.notice or how not in options.recover.on:
+            reason = "recoveries of this sort are not told on this route"
+            turn.suppress(event.id, "recover", reason, rule=rest.to.route, route=rest.to.route, channel=rest.channel)
+            continue
+        channels.add(rest.channel)
+        if options.digest is None:  # it was the end of a window that told of it
+            planned = Planned(
+                rest.channel, rest.to.route, Action.RECOVER, rest.to.template, Why.ALL_RECOVERED,
+                incident=rest.case_key, opened_at=rest.member.since,
+            )  # fmt: skip
+            turn.plan(event, planned, incident.number)
+            continue
+        target = Target(rest.channel, rest.to.route, rest.to.template, options)
+        case = Case(event, rest.case_key, target, incident)
+        collect(turn, case, turn.now + options.digest.every)
+        key = join("digest", rest.to.route, "")
+        member = turn.memory(Member, MEMBER, join(key, rest.case_key))
+        if member is not None:
+            state, text = rest.member.state, rest.member.text
+            write_member(turn, replace(member, recovered=how, state=state, text=text))
+    return channels

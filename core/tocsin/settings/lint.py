@@ -1,0 +1,180 @@
+"""What in a config without errors does nothing, or not what it seems to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from tocsin.settings.alerts import Mode
+from tocsin.settings.check_unclaimed import unclaimed
+from tocsin.settings.document import Document
+from tocsin.settings.expressions import Expressions
+from tocsin.settings.implies import implies
+from tocsin.settings.inherit import layers, resolved
+from tocsin.settings.issues import Problem
+from tocsin.settings.locate import KeyPath
+from tocsin.settings.models import File
+from tocsin.settings.secret_like import secret_in
+from tocsin.settings.settings import TemplateSettings
+from tocsin.settings.uses import WORDS, called, route_names, uses
+
+_MOST_PAIRS = 100_000
+"""How many pairs of routes are compared: enough for any file that people write."""
+
+_UNUSED = {"channels": "W902", "templates": "W903", "windows": "W909", "escalations": "W911"}
+
+
+def lint(document: Document, file: File, found: Expressions, templates: dict[str, TemplateSettings]) -> list[Problem]:
+    """What in a config without errors does nothing, or not what it seems to."""
+    return [
+        *_unused(document, file, found),
+        *_shadowed(document, file, found),
+        *_repeated(document, file, found),
+        *_at_odds(document, file),
+        *_acknowledged_for_nothing(document, file),
+        *_without_zone(document, file),
+        *_secrets(document, templates),
+        *_unclaimed(document, file, found),
+    ]
+
+
+# ---------------------------------------------------------------- used by nobody
+
+
+def _unused(document: Document, file: File, found: Expressions) -> Iterator[Problem]:
+    used: dict[str, set[str]] = {section: set() for section in _UNUSED}
+    for use in uses(document, file):
+        used[use.section].add(use.name)
+    sections: dict[str, Iterable[str]] = {
+        "channels": file.channels,
+        "templates": file.templates,
+        "windows": file.windows,
+        "escalations": file.escalations,
+    }
+    if not file.routes and not file.defaults.send:
+        place = document.at(("defaults", "send") if file.defaults.send == () else ())
+        hint = "add a [[routes]] table, or say in [defaults] where to send"
+        yield Problem("W905", "no route and no default channel: nothing is sent anywhere", place, hint)
+        sections.pop("channels")
+    for section, names in sections.items():
+        yield from _unused_names(document, _UNUSED[section], section, WORDS[section], names, used[section])
+    yield from _unused_names(document, "W901", "filters", "filter", file.filters, found.used)
+
+
+def _unused_names(
+    document: Document, code: str, section: str, word: str, names: Iterable[str], used: Iterable[str]
+) -> Iterator[Problem]:
+    for name in names:
+        if name not in used:
+            mark = "@" if section == "filters" else ""
+            place = document.at((section, name), key=True)
+            yield Problem(code, f"{word} '{mark}{name}' is not used", place)
+
+
+# ---------------------------------------------------------------- routes
+
+
+def _repeated(document: Document, file: File, found: Expressions) -> Iterator[Problem]:
+    names = route_names(file)
+    first: dict[tuple[str | None, str], str] = {}
+    for index, (route, when) in enumerate(zip(file.routes, found.whens, strict=True)):
+        if when is None:
+            continue
+        earlier = first.setdefault((route.under, when.to_text()), names[index])
+        if earlier != names[index]:
+            text = f"route '{names[index]}' has the same filter as route '{earlier}'"
+            yield Problem("W907", text, document.at(("routes", index, "when")), "one route can send to both's channels")
+
+
+def _shadowed(document: Document, file: File, found: Expressions) -> Iterator[Problem]:
+    """Routes whose every event an earlier sibling takes and stops."""
+    names = route_names(file)
+    told: set[int] = set()
+    for stop, behind in islice(_behind_stops(file), _MOST_PAIRS):
+        first, second = found.whens[stop], found.whens[behind]
+        if behind in told or first is None or second is None or not implies(second, first):
+            continue
+        told.add(behind)
+        text = f"route '{names[stop]}' stops every event of route '{names[behind]}', which never acts"
+        yield Problem("W904", text, document.at(("routes", behind, "when")), "move it up, or take out the 'stop'")
+
+
+def _behind_stops(file: File) -> Iterator[tuple[int, int]]:
+    """Each route that stops, with each sibling behind it."""
+    siblings: dict[str | None, list[int]] = {}
+    for index, route in enumerate(file.routes):
+        siblings.setdefault(route.under, []).append(index)
+    for level in siblings.values():
+        for place, stop in enumerate(level):
+            if file.routes[stop].stop:
+                yield from ((stop, behind) for behind in level[place + 1 :])
+
+
+def _at_odds(document: Document, file: File) -> Iterator[Problem]:
+    """Options that mean nothing beside others."""
+    for index, line in enumerate(layers(file.defaults, file.routes, route_names(file))):
+        route, options, path = file.routes[index], resolved(line, {}), ("routes", index)
+        if options.mode is Mode.EVENT:
+            for key in ("escalate", "flap", "open_after", "recover"):
+                said = getattr(route, key)
+                if said and getattr(said, "notice", True) is not False:
+                    text = f"{called(document, path)} has '{key}', which needs mode = 'incident'"
+                    yield Problem("W915", text, document.at((*path, key), key=True), "each event stands by itself here")
+        if options.digest and options.escalate and (route.digest or route.escalate):
+            key = "digest" if route.digest else "escalate"
+            text = (
+                f"{called(document, path)} has a digest and an escalation: the first message may come after the steps"
+            )
+            yield Problem("W915", text, document.at((*path, key), key=True), "one of the two can be 'false'")
+
+
+# ---------------------------------------------------------------- the rest
+
+
+def _acknowledged_for_nothing(document: Document, file: File) -> Iterator[Problem]:
+    for name, table in file.escalations.items():
+        if table.ack_lasts and not any(step.condition == "not acked" for step in table.steps):
+            text = f"[escalations.{name}] ack_lasts: no step asks whether somebody has acknowledged"
+            hint = 'give steps if = "not acked"'
+            yield Problem("W916", text, document.at(("escalations", name, "ack_lasts"), key=True), hint)
+
+
+def _without_zone(document: Document, file: File) -> Iterator[Problem]:
+    if file.defaults.timezone is not None:
+        return
+    hint = 'set timezone = "..." here or in [defaults]'
+    timed: list[tuple[KeyPath, bool]] = [
+        (("windows", name), table.timezone is None) for name, table in file.windows.items()
+    ]
+    timed += [
+        (("watch", index), table.timezone is None and table.cron is not None) for index, table in enumerate(file.watch)
+    ]
+    for path, left_out in timed:
+        if left_out:
+            text = f"{called(document, path)} names no time zone, so it is read in UTC"
+            yield Problem("W912", text, document.at(path, key=True), hint)
+
+
+def _secrets(document: Document, templates: dict[str, TemplateSettings]) -> Iterator[Problem]:
+    for name, template in templates.items():
+        for key, words in (("title", template.title), ("text", template.text)):
+            if words and secret_in(words):
+                path: KeyPath = ("templates", name, key)
+                if key == "text" and "text" not in document.data["templates"][name]:
+                    path = ("templates", name, "file")
+                text = (
+                    f"[templates.{name}] {path[2]}: seems to hold a secret, and everybody who reads a message reads it"
+                )
+                yield Problem(
+                    "W913", text, document.at(path, key=True), "take it out, and replace it where it is valid"
+                )
+
+
+def _unclaimed(document: Document, file: File, found: Expressions) -> Iterator[Problem]:
+    if file.defaults.send is not None or not file.routes:
+        return
+    tops = [when for route, when in zip(file.routes, found.whens, strict=True) if route.under is None]
+    if states := unclaimed(found.opens, tops):
+        text = f"a problem that no route takes reaches nobody: {', '.join(states)}; [defaults] has no 'send'"
+        hint = "say in [defaults] where it goes, or send = [] for nowhere"
+        yield Problem("W914", text, document.at(("defaults",), key=True), hint)

@@ -1,0 +1,329 @@
+"""What a config would send, and when: the hub itself, under a clock that is moved by hand, with nothing sent.
+
+>>> from tocsin.simulate import Simulation
+>>> sim = Simulation('''
+... [channels.ops]
+... type = "inbox"
+... [[routes]]
+... when = "is_failed"
+... send = ["ops"]
+... ''', start="2026-03-01 12:00")
+>>> sim.publish({"state": "Failed", "flow": "etl", "task": "load"})
+>>> sim.advance("10m")
+>>> sim.publish({"state": "Success", "flow": "etl", "task": "load"})
+>>> [(f"{sent.time:%H:%M}", sent.channel, sent.action, sent.reason) for sent in sim.sent]
+[('12:00', 'ops', 'open', 'first'), ('12:10', 'ops', 'recover', 'all recovered')]
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pendulum
+
+from tocsin.assembly import facts, templates
+from tocsin.clock import ManualClock
+from tocsin.delivery.envelopes import envelope_of
+from tocsin.hub import operations
+from tocsin.hub.engine import Engine
+from tocsin.hub.hub import Hub, Outbox
+from tocsin.hub.incidents import incident_key
+from tocsin.hub.policy import Policy
+from tocsin.hub.spill import Spill
+from tocsin.hub.turn import Result
+from tocsin.plugins.calls import Hooks
+from tocsin.plugins.catalog import Catalog
+from tocsin.routing.compose import compose
+from tocsin.routing.silences import Silence
+from tocsin.routing.templates import check_template
+from tocsin.settings import Config, load, plugin_settings
+from tocsin.settings.source import Source, find, source_of_text
+from tocsin.store.records import Incident, Sent as StoredSent, StoreError, Suppression
+from tocsin.store.sqlite import SqliteStore
+from tocsin_hooks.durations import parse_duration
+from tocsin_hooks.errors import TocsinError
+from tocsin_hooks.events import Event, ExceptionSummary
+from tocsin_hooks.messages import Message
+from tocsin_hooks.states import State, family
+
+Moment = dt.datetime | str
+"""A time: aware, or taken as UTC; as text in ISO 8601."""
+Span = dt.timedelta | str | float
+"""How long: a `timedelta`, a text such as `10m`, or seconds."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A message that would leave."""
+
+    time: dt.datetime
+    channel: str
+    route: str
+    incident: str
+    """The key of the incident of the event that it is sent for; of an event that stands by itself, what it would be."""
+    incidents: tuple[str, ...]
+    """The keys of all that it tells of."""
+    group: Mapping[str, str]
+    """The labels that its events share, where they were grouped."""
+    reason: str
+    action: str
+    """`open`, `update`, `repeat`, `recover` or `event`."""
+    events: tuple[str, ...]
+    """The ids of the events in it."""
+    silent: bool
+    id: str
+    """The idempotency key."""
+    _stored: StoredSent = field(repr=False)
+    _simulation: Simulation = field(repr=False, compare=False)
+
+    @cached_property
+    def message(self) -> Message:
+        """What the channel would be given."""
+        return self._simulation.message_of(self._stored, self.time)
+
+
+class Simulation:
+    """The hub of a config, with a store in memory and a clock of its own: deterministic, sleeps never, sends nothing.
+
+    `config` is the text of a config, a `Path` to one (a text of one line counts as a path), or a `Config`. Labels that
+    tocsin's events do not have may be used. Raises ConfigError with every mistake of the config.
+    """
+
+    def __init__(self, config: Config | Source | str | Path, *, start: Moment = "2024-01-01T12:00:00Z") -> None:
+        self.clock = ManualClock(moment(start))
+        self.config = config if isinstance(config, Config) else _load(config)
+        self.sent: list[Sent] = []
+        self.suppressed: list[Suppression] = []
+        self._store = SqliteStore(Path(":memory:"))
+        self._engine = Engine(Policy.of(self.config))
+        outbox = Outbox(self._store, self._engine, Spill(Path("unused")), lambda: None)
+        self._outbox = outbox
+        self._hub = Hub(Hooks(Catalog()), self.clock, outbox)
+        self._templates = templates(self.config)
+        self._hub.prepare()
+
+    @property
+    def now(self) -> pendulum.DateTime:
+        """The time on the simulation's clock."""
+        return self.clock.now()
+
+    def publish(self, event: Event | Mapping[str, Any] | None = None, /, **labels: Any) -> None:
+        """Let an event happen now: an `Event`, or bare labels, of which none is needed.
+
+        What is due by now is done first.
+        """
+        self._do(self._hub.tick())
+        if not isinstance(event, Event):
+            event = event_of({**(event or {}), **labels}, self.clock)
+        if event.will_retry:
+            return  # routes see settled states
+        self._do([self._hub.store_event(self._outbox, self._hub.enriched(event))])
+
+    def advance(self, span: Span) -> None:
+        """Move the clock on; whatever is due on the way is done at its time."""
+        self.advance_to(self.now + duration(span))
+
+    def advance_to(self, time: Moment) -> None:
+        """Move the clock on to a time."""
+        target: dt.datetime = moment(time)
+        while (due := self._hub.next_due()) is not None and due <= target:
+            self.clock.advance(max(due.timestamp() - self.now.timestamp(), 0.0))
+            self._do(self._hub.tick())
+        self.clock.advance(max(target.timestamp() - self.now.timestamp(), 0.0))
+        self._do(self._hub.tick())
+
+    def end_run(self) -> None:
+        """Do what the end of a run does where no hub runs: groups are told at once."""
+        self._do([self._hub.end_of_run()])
+
+    # ------------------------------------------------------------ operators
+
+    def acknowledge(self, what: str, *, by: str = "somebody") -> int:
+        """Acknowledge the open incidents of a key, or that a filter matches; how many."""
+        result, count = operations.acknowledge(self._outbox, what, by=by, now=self.now)
+        self._do([result])
+        return count
+
+    def silence(
+        self,
+        matching: str,
+        span: Span | None = None,
+        *,
+        until: Moment | None = None,
+        until_recovered: bool = False,
+        start: Moment | None = None,
+        window: str | None = None,
+        comment: str = "",
+        by: str = "somebody",
+    ) -> str:
+        """Add a silence; its id."""
+        added = operations.add_silence(
+            self._outbox,
+            matching,
+            now=self.now,
+            id=self.clock.new_id(),
+            by=by,
+            comment=comment,
+            duration=None if span is None else duration(span),
+            ends_at=None if until is None else moment(until),
+            until_recovered=until_recovered,
+            starts_at=None if start is None else moment(start),
+            window=None if window is None else self.config.windows[window],
+        )
+        return added.id
+
+    def expire(self, silence: str, *, by: str = "somebody") -> None:
+        """End a silence now."""
+        self._do([operations.expire_silence(self._outbox, silence, by=by, now=self.now)[0]])
+
+    @property
+    def silences(self) -> list[Silence]:
+        """The silences, oldest first."""
+        return operations.silences(self._outbox)
+
+    @property
+    def incidents(self) -> list[Incident]:
+        """The open incidents, oldest first."""
+        return self._store.transact(lambda tx: tx.open_incidents(), keep=False)
+
+    # ------------------------------------------------------------ what came of it
+
+    def message_of(self, sent: StoredSent, at: dt.datetime) -> Message:
+        """The message of a delivery."""
+        envelope = envelope_of(sent.planned, sent.id, at=at, timezone=self.config.timezone)
+        return compose(sent.event, envelope, self._templates.get(sent.planned.template))
+
+    def _do(self, results: Iterable[Result]) -> None:
+        for result in results:
+            self.sent += [self._sent(each) for each in result.sent]
+            self.suppressed += result.suppressed
+
+    def _sent(self, sent: StoredSent) -> Sent:
+        planned, key = sent.planned, self._engine.policy.key
+        found = self._store.transact(lambda tx: [tx.event(each) for each in planned.events], keep=False)
+        keys = tuple(dict.fromkeys(incident_key(event, key) for event in found if event is not None))
+        return Sent(
+            self.now, planned.channel, planned.route, incident_key(sent.event, key), keys, planned.group,
+            str(planned.reason), str(planned.action), planned.events, planned.silent, sent.id, sent, self,
+        )  # fmt: skip
+
+
+def moment(time: Moment) -> pendulum.DateTime:
+    """A time as UTC. Raises ValueError for a text that is no time.
+
+    >>> moment("2026-03-01 12:00").isoformat()
+    '2026-03-01T12:00:00+00:00'
+    """
+    if isinstance(time, str):
+        parsed = pendulum.parse(time)
+        if not isinstance(parsed, pendulum.DateTime):
+            raise ValueError(f"'{time}' is no moment; write it as '2026-03-01T12:00:00Z'")  # noqa: TRY004
+        return parsed.in_timezone("UTC")
+    return pendulum.instance(time).in_timezone("UTC")
+
+
+def duration(span: Span) -> dt.timedelta:
+    """How long. Raises ValueError for a text that is no duration."""
+    if isinstance(span, str):
+        return parse_duration(span)
+    return span if isinstance(span, dt.timedelta) else dt.timedelta(seconds=span)
+
+
+def _load(config: Source | str | Path) -> Config:
+    source = _source(config)
+    known = facts(ManualClock(), _no_store, plugin_settings(source))
+    return load(
+        source,
+        channel_types=known.channel_types,
+        filters=known.filters,
+        broken_plugins=known.broken,
+        check_template=check_template,
+        any_label=True,
+    )
+
+
+def _source(config: Source | str | Path) -> Source:
+    if isinstance(config, Source):
+        return config
+    if isinstance(config, str) and ("\n" in config or "=" in config or not config.strip()):
+        return source_of_text(config)
+    source = find(config, environ={}, cwd=Path.cwd())
+    assert source is not None, "a config that is named is found, or said to be missing"
+    return source
+
+
+def _no_store() -> SqliteStore:
+    raise StoreError("a simulation has no inbox")
+
+
+# ---------------------------------------------------------------- events of bare labels
+
+_TEXTS = ("flow", "task", "project", "run_id", "run_name", "old_state", "message", "severity", "url", "host", "source")
+_NUMBERS = ("attempt", "max_attempts", "loop_count", "map_index", "blocks")
+
+
+def event_of(labels: Mapping[str, Any], clock: ManualClock) -> Event:
+    """An event with these labels. What is no field of an event becomes a label of its own, `params.x` a parameter.
+
+    Raises TocsinError for a value that a field cannot hold.
+    """
+    given = dict(labels)
+    state = str(given.pop("state", ""))
+    fields: dict[str, Any] = {name: str(given.pop(name)) for name in _TEXTS if given.get(name) is not None}
+    fields |= {name: _whole(name, given.pop(name)) for name in _NUMBERS if given.get(name) is not None}
+    if (given_duration := given.pop("duration", None)) is not None:
+        fields["duration"] = duration(given_duration).total_seconds()
+    if (exception := given.pop("exception", None)) is not None:
+        kind, _, text = str(exception).partition(":")
+        fields["exception"] = ExceptionSummary(kind.strip(), str(given.pop("exception.message", text)).strip())
+    tags = given.pop("tags", ())
+    parameters = dict(given.pop("params", given.pop("parameters", {})))
+    own = dict(given.pop("labels", {}))
+    time = given.pop("time", None)
+    identity = str(given.pop("id", "") or clock.new_id())
+    will_retry = bool(given.pop("will_retry", False))
+    for name, value in given.items():
+        if name.startswith("params."):
+            parameters[name.removeprefix("params.")] = value
+        elif value is not None:
+            own[name] = str(value)
+    fields.setdefault("flow", "")
+    fields.setdefault("run_id", "")
+    return Event(
+        id=identity,
+        time=clock.now() if time is None else moment(time),
+        state=state,
+        state_family=family_of(state),
+        tags=frozenset([tags] if isinstance(tags, str) else map(str, tags)),
+        parameters=parameters,
+        labels=own,
+        will_retry=will_retry,
+        **fields,
+    )
+
+
+def family_of(state: str) -> tuple[str, ...]:
+    """The names of a state's class and its ancestors; of an unknown one its own.
+
+    >>> family_of("TimedOut"), family_of("Lost"), family_of("")
+    (('TimedOut', 'Failed', 'Finished'), ('Lost',), ())
+    """
+    known = {kind.__name__: kind for kind in State.children() if isinstance(kind, type)}
+    if state in known:
+        return family(known[state])
+    return (state,) if state else ()
+
+
+def _whole(name: str, value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise TocsinError(f"label '{name}' of the event is a whole number, found '{value}'") from None
+
+
+__all__ = ["Sent", "Simulation", "Suppression"]

@@ -1,0 +1,293 @@
+"""The outbox on PostgreSQL, for processes of many hosts."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+import psycopg
+
+from tocsin.clock import Clock, SystemClock
+from tocsin.store import postgres_claims as claims, postgres_history as history
+from tocsin.store.postgres_connection import Lane, Server, notices
+from tocsin.store.postgres_schema import Db
+from tocsin.store.postgres_transaction import PostgresTransaction
+from tocsin.store.protocol import Transaction
+from tocsin.store.records import (
+    AttemptRecord,
+    DeliveryRecord,
+    InboxItem,
+    Leased,
+    Outcome,
+    Status,
+    Suppression,
+    from_micros,
+)
+from tocsin.store.together import Together
+from tocsin_hooks.events import Event
+from tocsin_hooks.messages import Message
+
+T = TypeVar("T")
+
+
+@dataclass(eq=False, slots=True)
+class _Piece:
+    """What one thread wants done in a transaction, and what came of it."""
+
+    work: Callable[[Transaction], Any]
+    keep: bool
+    result: Any = None
+    error: BaseException | None = None
+
+
+@dataclass(eq=False, slots=True)
+class _Settling:
+    """Outcomes that one thread wants recorded, and for which of them it still had the lease."""
+
+    outcomes: Sequence[Outcome]
+    held: list[bool] = field(default_factory=list)
+
+
+class _Own:
+    """What one process uses: a connection for each sort of work, so that none waits for another, each opened late."""
+
+    def __init__(self, server: Server) -> None:
+        self.pid = os.getpid()
+        self.deciding = Lane(server)
+        self.claiming = Lane(server)
+        self.settling = Lane(server)
+        self.asking = Lane(server)
+        self.reading = Lane(server)
+        self.listening = Lane(server, listens=True)
+        self.deciders = Together(self._decide)
+        self.settlers = Together(self._settle)
+        self._server = server
+
+    def close(self) -> None:
+        for lane in (self.deciding, self.claiming, self.settling, self.asking, self.reading, self.listening):
+            lane.close()
+
+    # ------------------------------------------------------------ deciding
+
+    def _decide(self, pieces: Sequence[_Piece], mine: _Piece) -> Sequence[_Piece]:
+        if len(pieces) == 1:
+            self.deciding.transact(lambda db: self._alone(db, mine), locked=True, keep=mine.keep)
+            return pieces
+        return self.deciding.transact(lambda db: self._each(db, pieces, mine), locked=True)
+
+    def _alone(self, db: Db, piece: _Piece) -> None:
+        transaction = PostgresTransaction(db)
+        piece.result = piece.work(transaction)
+        if piece.keep and transaction.planned:
+            self._notify(db)
+
+    def _each(self, db: Db, pieces: Sequence[_Piece], mine: _Piece) -> list[_Piece]:
+        done, planned = [], False
+        for piece in pieces:
+            transaction = PostgresTransaction(db)
+            db.execute("SAVEPOINT piece")
+            piece.error = None
+            try:
+                piece.result = piece.work(transaction)
+            except psycopg.OperationalError:
+                raise  # the transaction as a whole has failed, and is done once more
+            except Exception as error:
+                db.execute("ROLLBACK TO SAVEPOINT piece")
+                if piece is not mine:
+                    continue  # its own thread does it by itself, and hears of it
+                piece.error = error
+                if isinstance(error, psycopg.Error) and not isinstance(error, psycopg.IntegrityError):
+                    piece.error = self._server.error(error)
+            else:
+                db.execute("RELEASE SAVEPOINT piece" if piece.keep else "ROLLBACK TO SAVEPOINT piece")
+                planned |= piece.keep and transaction.planned
+            done.append(piece)
+        if planned:
+            self._notify(db)
+        return done
+
+    def _notify(self, db: Db) -> None:
+        db.execute("SELECT pg_notify(%s, '')", (notices(self._server.schema),))
+
+    # ------------------------------------------------------------ settling
+
+    def _settle(self, pieces: Sequence[_Settling], mine: _Settling) -> Sequence[_Settling]:  # noqa: ARG002
+        outcomes = [outcome for piece in pieces for outcome in piece.outcomes]
+        asked = 0
+
+        def settle(db: Db) -> list[bool]:
+            nonlocal asked
+            asked += 1
+            return claims.settle(db, outcomes, repeated=asked > 1)
+
+        held = iter(self.settling.transact(settle))
+        for piece in pieces:
+            piece.held = [next(held) for _ in piece.outcomes]
+        return pieces
+
+
+class PostgresStore:
+    """A `Store` in a PostgreSQL database, shared by the threads of this process and by processes of any host.
+
+    `url` is asked for whenever a connection is made, since a password may change. What decides runs one after the
+    other, whoever asks for it, and threads of one process that ask at once share a commit; the work they give to
+    `transact` may be done more than once before it is committed. Claims wait for nobody.
+    """
+
+    def __init__(self, url: Callable[[], str], clock: Clock | None = None) -> None:
+        self._server = Server(url, clock or SystemClock())
+        self._mine = _Own(self._server)
+        self._guard = threading.Lock()
+        self._of_parents: list[_Own] = []
+
+    def __repr__(self) -> str:
+        return f"PostgresStore({self._server.name!r})"
+
+    @property
+    def _own(self) -> _Own:
+        if self._mine.pid != os.getpid():  # a forked child must touch neither the parent's connections nor its locks
+            self._of_parents.append(self._mine)  # kept, lest they be closed for both
+            self._mine = _Own(self._server)
+        return self._mine
+
+    # ------------------------------------------------------------ publishing
+
+    def transact(self, work: Callable[[Transaction], T], *, keep: bool = True) -> T:
+        """See `Store.transact`."""
+        piece = _Piece(work, keep)
+        self._own.deciders.do(piece)
+        if piece.error is not None:
+            raise piece.error
+        result: T = piece.result
+        return result
+
+    def is_open(self, incident_key: str) -> bool:
+        """See `Store.is_open`. Asked of the server each time: nothing here could know of what another host opened."""
+        return self._asks(
+            "SELECT EXISTS (SELECT FROM incidents WHERE hashtextextended(key, 0) = hashtextextended(%(key)s, 0)"
+            " AND key = %(key)s AND closed_at IS NULL)",
+            {"key": incident_key},
+        )
+
+    def any_open(self) -> bool:
+        """See `Store.any_open`."""
+        return self._asks("SELECT EXISTS (SELECT FROM incidents WHERE closed_at IS NULL)", {})
+
+    def _asks(self, question: str, values: dict[str, str]) -> bool:
+        row = self._own.asking.look(lambda db: db.execute(question.encode(), values).fetchone())
+        return row is not None and bool(row[0])
+
+    def next_cell_due(self) -> datetime | None:
+        """See `Store.next_cell_due`."""
+        row = self._own.asking.look(
+            lambda db: db.execute("SELECT min(due_at) FROM cells WHERE due_at IS NOT NULL").fetchone()
+        )
+        return None if row is None or row[0] is None else from_micros(row[0])
+
+    def wait_hint(self, timeout: float) -> bool:
+        """Wait until some process planned something, for at most `timeout` seconds; False when nothing was heard.
+
+        Only a hint: what was planned while nobody listened is not told of.
+        """
+
+        def listen(db: Db) -> bool:
+            return any(True for _ in db.notifies(timeout=timeout, stop_after=1))
+
+        return self._own.listening.look(listen)
+
+    # ------------------------------------------------------------ delivering
+
+    def lease(self, *, now: datetime, ttl: timedelta, limit: int, owner: str) -> list[Leased]:
+        """See `Store.lease`."""
+        return self._own.claiming.transact(
+            lambda db: claims.claim(db, now=now, ttl=ttl, limit=limit, owner=owner),
+            again=False,  # what was claimed without an answer becomes due when its lease runs out
+        )
+
+    def record(self, outcomes: Sequence[Outcome]) -> list[bool]:
+        """See `Store.record`."""
+        settling = _Settling(outcomes)
+        if outcomes:
+            self._own.settlers.do(settling)
+        return settling.held
+
+    def release(self, is_alive: Callable[[str], bool], *, now: datetime) -> int:
+        """See `Store.release`."""
+        own = self._own
+        gone = [owner for owner in own.asking.look(claims.owners) if not is_alive(owner)]
+        return own.claiming.transact(lambda db: claims.release(db, gone, now)) if gone else 0
+
+    def next_due(self, *, now: datetime) -> datetime | None:
+        """See `Store.next_due`."""
+        return self._own.asking.look(lambda db: claims.next_due(db, now))
+
+    def waiting(self, *, before: datetime, owner: str, now: datetime) -> int:
+        """See `Store.waiting`."""
+        return self._own.asking.look(lambda db: claims.waiting(db, before=before, owner=owner, now=now))
+
+    def revive(self, numbers: Sequence[int], *, now: datetime) -> int:
+        """See `Store.revive`."""
+        return self._own.claiming.transact(lambda db: claims.revive(db, numbers, now), again=False)
+
+    # ------------------------------------------------------------ history
+
+    def events(self, *, since: datetime, until: datetime | None = None, limit: int | None = None) -> list[Event]:
+        """See `Store.events`."""
+        return self._own.reading.look(lambda db: history.events(db, since, until, limit))
+
+    def suppressions(self, *, event: str | None = None, since: datetime | None = None) -> list[Suppression]:
+        """See `Store.suppressions`."""
+        return self._own.reading.look(lambda db: history.suppressions(db, event, since))
+
+    def deliveries(
+        self,
+        *,
+        status: Status | None = None,
+        channel: str | None = None,
+        run_ids: Sequence[str] | None = None,
+        limit: int | None = 100,
+    ) -> list[DeliveryRecord]:
+        """See `Store.deliveries`."""
+        return self._own.reading.look(
+            lambda db: history.deliveries(db, status=status, channel=channel, run_ids=run_ids, limit=limit)
+        )
+
+    def delivery(self, prefix: str) -> list[DeliveryRecord]:
+        """See `Store.delivery`."""
+        return self._own.reading.look(lambda db: history.deliveries_by_id(db, prefix))
+
+    def attempts(self, number: int) -> list[AttemptRecord]:
+        """See `Store.attempts`."""
+        return self._own.reading.look(lambda db: history.attempts(db, number))
+
+    def add_to_inbox(self, message: Message, *, now: datetime) -> None:
+        """See `Store.add_to_inbox`."""
+        self._own.settling.transact(lambda db: history.add_to_inbox(db, message, now))
+
+    def inbox(self, *, limit: int | None = 50) -> list[InboxItem]:
+        """See `Store.inbox`."""
+        return self._own.reading.look(lambda db: history.inbox(db, limit))
+
+    def prune(self, *, before: datetime) -> int:
+        """See `Store.prune`. Many short transactions: nobody who publishes waits long for one."""
+        lane = self._own.reading
+        if not lane.look(lambda db: history.has_old(db, before)):
+            return 0
+        counts = []
+        for statement in history.FORGET:
+            forget = partial(history.forget, statement=statement, before=before)
+            count = some = lane.transact(forget, locked=True)
+            while some >= history.AT_A_TIME:
+                some = lane.transact(forget, locked=True)
+                count += some
+            counts.append(count)
+        return counts[0]
+
+    def close(self) -> None:
+        """See `Store.close`."""
+        self._own.close()

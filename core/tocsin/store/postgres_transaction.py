@@ -1,0 +1,207 @@
+"""What can be done inside one transaction of the PostgreSQL outbox."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from tocsin.store.coding import dump, load
+from tocsin.store.postgres_schema import Db
+from tocsin.store.records import (
+    Cell,
+    Incident,
+    Planned,
+    Sent,
+    Suppression,
+    delivery_id,
+    from_micros,
+    to_micros,
+)
+from tocsin_hooks.events import Event
+
+_CELL = "SELECT kind, key, parent, subject, due_at, body FROM cells"
+_INCIDENT = "SELECT number, key, opened_at, closed_at, body FROM incidents"
+_IS = "hashtextextended({0}, 0) = hashtextextended(%({0})s, 0) AND {0} = %({0})s"  # found by hash: it may be long
+
+
+class PostgresTransaction:
+    """A `Transaction` on a connection that has begun one, and holds the lock of all who write."""
+
+    def __init__(self, db: Db) -> None:
+        self._db = db
+        self.planned = False
+        """Whether there is now something to do that others may want to know of."""
+
+    # ------------------------------------------------------------ events
+
+    def sequence_of(self, event_id: str) -> int | None:
+        """See `Transaction.sequence_of`."""
+        row = self._one("SELECT sequence FROM events WHERE id = %(id)s", id=event_id)
+        return None if row is None else int(row[0])
+
+    def event(self, event_id: str) -> Event | None:
+        """See `Transaction.event`."""
+        row = self._one("SELECT sequence, body FROM events WHERE id = %(id)s", id=event_id)
+        return None if row is None else Event.from_json(row[1]).replace(sequence=row[0])
+
+    def add_event(self, event: Event, incident: int | None = None) -> Event:
+        """See `Transaction.add_event`."""
+        row = self._one(
+            "WITH next AS (UPDATE counters SET value = value + 1 WHERE name = 'events'"
+            "  AND NOT EXISTS (SELECT FROM events WHERE id = %(id)s) RETURNING value)"
+            " INSERT INTO events (sequence, id, at, incident, run_id, body)"
+            " SELECT value, %(id)s, %(at)s, %(incident)s::bigint, %(run_id)s, %(body)s FROM next RETURNING sequence",
+            id=event.id,
+            at=to_micros(event.time),
+            incident=incident,
+            run_id=event.run_id,
+            body=event.to_json(),
+        )
+        return event.replace(sequence=self.sequence_of(event.id) if row is None else row[0])
+
+    # ------------------------------------------------------------ incidents
+
+    def incident(self, key: str) -> Incident | None:
+        """See `Transaction.incident`."""
+        row = self._one(f"{_INCIDENT} WHERE {_IS.format('key')} AND closed_at IS NULL", key=key)
+        return None if row is None else _incident(row)
+
+    def incident_numbered(self, number: int) -> Incident | None:
+        """See `Transaction.incident_numbered`."""
+        row = self._one(f"{_INCIDENT} WHERE number = %(number)s", number=number)
+        return None if row is None else _incident(row)
+
+    def open_incidents(self) -> list[Incident]:
+        """See `Transaction.open_incidents`."""
+        rows = self._db.execute(f"{_INCIDENT} WHERE closed_at IS NULL ORDER BY number")
+        return [_incident(row) for row in rows]
+
+    def put_incident(self, incident: Incident) -> Incident:
+        """See `Transaction.put_incident`."""
+        closed = None if incident.closed_at is None else to_micros(incident.closed_at)
+        if incident.number is not None:
+            self._db.execute(
+                "UPDATE incidents SET closed_at = %s, body = %s WHERE number = %s",
+                (closed, dump(incident), incident.number),
+            )
+            return incident
+        row = self._one(
+            "WITH next AS (UPDATE counters SET value = value + 1 WHERE name = 'incidents' RETURNING value)"
+            " INSERT INTO incidents (number, key, opened_at, closed_at, body)"
+            " SELECT value, %(key)s, %(opened)s, %(closed)s::bigint, %(body)s FROM next RETURNING number",
+            key=incident.key,
+            opened=to_micros(incident.opened_at),
+            closed=closed,
+            body=dump(incident),
+        )
+        return replace(incident, number=None if row is None else row[0])
+
+    # ------------------------------------------------------------ deliveries
+
+    def deliver(self, event: Event, incident: int | None, planned: Planned, *, now: datetime) -> Sent | None:
+        """See `Transaction.deliver`."""
+        key = delivery_id(event.id, planned.channel, planned.nonce)
+        row = self._one(
+            "INSERT INTO deliveries"
+            " (id, event, incident, channel, route, action, template, created_at, due_at, thread, body)"
+            " VALUES (%(id)s, %(event)s, %(incident)s, %(channel)s, %(route)s, %(action)s, %(template)s,"
+            "  %(at)s, %(at)s, %(thread)s, %(body)s) ON CONFLICT (id) DO NOTHING RETURNING number",
+            id=key,
+            event=event.sequence,
+            incident=incident,
+            channel=planned.channel,
+            route=planned.route,
+            action=planned.action,
+            template=planned.template,
+            at=to_micros(now),
+            thread=planned.thread,
+            body=dump(planned),
+        )
+        if row is None:
+            return None
+        self.planned = True
+        return Sent(key, event, planned)
+
+    def suppress(self, suppression: Suppression) -> None:
+        """See `Transaction.suppress`."""
+        self._db.execute(
+            "INSERT INTO suppressions (at, event, route, channel, stage, rule, reason)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            (
+                to_micros(suppression.at),
+                suppression.event,
+                suppression.route,
+                suppression.channel,
+                suppression.stage,
+                suppression.rule,
+                suppression.reason,
+            ),
+        )
+
+    # ------------------------------------------------------------ documents
+
+    def cell(self, kind: str, key: str) -> Cell | None:
+        """See `Transaction.cell`."""
+        row = self._one(f"{_CELL} WHERE kind = %(kind)s AND {_IS.format('key')}", kind=kind, key=key)
+        return None if row is None else _cell(row)
+
+    def cells(self, kind: str, *, parent: str | None = None, subject: str | None = None) -> list[Cell]:
+        """See `Transaction.cells`."""
+        which = ""
+        for name, value in (("parent", parent), ("subject", subject)):
+            if value is not None and not which:
+                # the index holds no empty ones
+                which = f" AND {_IS.format(name)} AND {name} <> ''" if value else f" AND {name} = ''"
+        rows = self._db.execute(
+            f"{_CELL} WHERE kind = %(kind)s{which} ORDER BY key", {"kind": kind, "parent": parent, "subject": subject}
+        )
+        return [_cell(row) for row in rows]
+
+    def due_cells(self, *, now: datetime, limit: int) -> list[Cell]:
+        """See `Transaction.due_cells`."""
+        rows = self._db.execute(
+            f"{_CELL} WHERE due_at <= %s ORDER BY due_at, kind, key LIMIT %s", (to_micros(now), limit)
+        )
+        return [_cell(row) for row in rows]
+
+    def put(self, cell: Cell) -> None:
+        """See `Transaction.put`."""
+        self.planned |= cell.due_at is not None
+        self._db.execute(
+            "WITH written AS (UPDATE cells SET parent = %(parent)s, subject = %(subject)s, due_at = %(due_at)s,"
+            f"  body = %(body)s WHERE kind = %(kind)s AND {_IS.format('key')} RETURNING 1)"
+            " INSERT INTO cells (kind, key, parent, subject, due_at, body)"
+            " SELECT %(kind)s, %(key)s, %(parent)s, %(subject)s, %(due_at)s::bigint, %(body)s"
+            " WHERE NOT EXISTS (SELECT FROM written)",
+            {
+                "kind": cell.kind,
+                "key": cell.key,
+                "parent": cell.parent,
+                "subject": cell.subject,
+                "due_at": None if cell.due_at is None else to_micros(cell.due_at),
+                "body": cell.body,
+            },
+        )
+
+    def drop(self, kind: str, key: str) -> None:
+        """See `Transaction.drop`."""
+        self._db.execute(f"DELETE FROM cells WHERE kind = %(kind)s AND {_IS.format('key')}", {"kind": kind, "key": key})
+
+    def _one(self, query: str, **values: Any) -> tuple[Any, ...] | None:
+        return self._db.execute(query.encode(), values).fetchone()
+
+
+def _incident(row: tuple[Any, ...]) -> Incident:
+    number, _, opened_at, closed_at, body = row
+    return replace(
+        load(Incident, body),
+        number=number,
+        opened_at=from_micros(opened_at),
+        closed_at=None if closed_at is None else from_micros(closed_at),
+    )
+
+
+def _cell(row: tuple[Any, ...]) -> Cell:
+    kind, key, parent, subject, due_at, body = row
+    return Cell(kind, key, body, parent, subject, None if due_at is None else from_micros(due_at))

@@ -1,0 +1,40 @@
+"""How the runs of a process that has died become `Crashed`, once, and are announced by its supervisor."""
+
+from __future__ import annotations
+
+import logging
+
+import pendulum
+
+from tocsin.assembly import Assembly
+from tocsin.hub.heartbeats import SOURCE, crashed
+from tocsin.hub.rounds import living
+from tocsin.store.records import StoreError
+from tocsin.supervision.child import Ended
+from tocsin_hooks.events import Event
+from tocsin_hooks.states import Crashed, Running, family
+
+_log = logging.getLogger("tocsin")
+
+
+def announce(assembly: Assembly, ended: Ended, words: str) -> None:
+    """Declare dead the runs that the process had under way. What the store refuses waits in the spill file."""
+    told, hub = ended.told, assembly.hub
+    known: set[str] = set()
+    try:
+        for cell, beat in living(assembly.store):
+            if beat.process == ended.process:
+                hub.bury(cell.key, beat.process, words)
+                known.add(Event.from_json(beat.event).run_id)
+    except StoreError as error:
+        _log.error("the runs of the process cannot be looked up: %s", error)
+    if told.run_id and not told.state and told.run_id not in known:
+        now = assembly.clock.now()
+        event = crashed(_began(told.flow, told.run_id, now), words, at=now, heard_at=now, host=ended.process.host)
+        hub.publish(event, Crashed(words))
+
+
+def _began(flow: str, run_id: str, now: pendulum.DateTime) -> Event:
+    """The beginning of a run of which the store has none: it refused, or the process was quicker dead."""
+    kind = type(Running()).__name__
+    return Event("", now, flow, run_id, kind, family(Running), source=SOURCE)
