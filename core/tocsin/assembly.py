@@ -142,9 +142,8 @@ class Assembly:
 
 def heart(config: Config, store: Store, clock: Clock) -> Heart:
     """What tells others of the runs of this process, as often as the config says."""
-    every: timedelta = getattr(config.delivery, "heartbeat", timedelta(seconds=15))
-    dead_after: timedelta = getattr(config.delivery, "dead_after", timedelta(seconds=60))
-    return Heart(store, clock, every=every, dead_after=dead_after, kept=config.store.retention)
+    given = config.delivery
+    return Heart(store, clock, every=given.heartbeat, dead_after=given.dead_after, kept=config.store.retention)
 
 
 def destinations(config: Config) -> dict[str, Destination]:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import logging
 import threading
+from pathlib import Path
 
 from tocsin.assembly import Assembly, locate, read_config
 from tocsin.settings import Config, ConfigError
+from tocsin.settings.files import files_of
 from tocsin.store.records import StoreError
 from tocsin_hooks.events import Event, ExceptionSummary, event_id
 from tocsin_hooks.states import Failed, State, Success, family
 
 _log = logging.getLogger("tocsin.hub")
+
+_Stamp = tuple[int, int, int]
 
 SUBJECT = "config"
 """The task that stands for the config in events about it; its flow is `tocsin`."""
@@ -28,6 +32,7 @@ class Reloader:
     def __init__(self, assembly: Assembly) -> None:
         self._assembly = assembly
         self._path = assembly.config.path
+        self._files = files_of(self._path)
         self._seen = self._stamp()
         self._content = self._digest()
         self._forced = threading.Event()
@@ -45,6 +50,9 @@ class Reloader:
             return
         self._seen = stamp
         content = self._digest()
+        self._files = files_of(self._path, self._files)
+        if (now := self._stamp()) != stamp:  # other files by now
+            self._seen, content = now, self._digest()
         if content == self._content and not forced:
             return
         self._content = content
@@ -110,16 +118,23 @@ class Reloader:
 
     # ------------------------------------------------------------ the file
 
-    def _stamp(self) -> tuple[int, int, int] | None:
-        try:
-            status = self._path.stat() if self._path is not None else None
-        except OSError:
-            return None
-        return None if status is None else (status.st_mtime_ns, status.st_size, status.st_ino)
+    def _stamp(self) -> tuple[_Stamp | None, ...]:
+        return tuple(_stamp_of(path) for path in self._files)
 
     def _digest(self) -> str:
-        try:
-            data = b"" if self._path is None else self._path.read_bytes()
-        except OSError as error:
-            return f"unreadable: {error.strerror}"
-        return hashlib.sha256(data).hexdigest()
+        return hashlib.sha256("\n".join(map(_digest_of, self._files)).encode()).hexdigest()
+
+
+def _stamp_of(path: Path) -> _Stamp | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def _digest_of(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        return f"unreadable: {error.strerror}"

@@ -18,7 +18,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -117,7 +117,7 @@ class Simulation:
 
         What is due by now is done first.
         """
-        self._do(self._hub.tick())
+        self._tick()
         if not isinstance(event, Event):
             event = event_of({**(event or {}), **labels}, self.clock)
         if event.will_retry:
@@ -131,11 +131,13 @@ class Simulation:
     def advance_to(self, time: Moment) -> None:
         """Move the clock on to a time."""
         target: dt.datetime = moment(time)
+        if target < self.now:
+            raise ValueError(f"the clock stands at {self.now.isoformat()} and never goes back to {target.isoformat()}")
         while (due := self._hub.next_due()) is not None and due <= target:
             self.clock.advance(max(due.timestamp() - self.now.timestamp(), 0.0))
-            self._do(self._hub.tick())
+            self._tick()
         self.clock.advance(max(target.timestamp() - self.now.timestamp(), 0.0))
-        self._do(self._hub.tick())
+        self._tick()
 
     def end_run(self) -> None:
         """Do what the end of a run does where no hub runs: groups are told at once."""
@@ -198,19 +200,30 @@ class Simulation:
         envelope = envelope_of(sent.planned, sent.id, at=at, timezone=self.config.timezone)
         return compose(sent.event, envelope, self._templates.get(sent.planned.template))
 
+    def _tick(self) -> None:
+        if (due := self._hub.next_due()) is not None and due <= self.now:
+            self._do(self._hub.tick())
+
     def _do(self, results: Iterable[Result]) -> None:
         for result in results:
             self.sent += [self._sent(each) for each in result.sent]
             self.suppressed += result.suppressed
 
     def _sent(self, sent: StoredSent) -> Sent:
-        planned, key = sent.planned, self._engine.policy.key
-        found = self._store.transact(lambda tx: [tx.event(each) for each in planned.events], keep=False)
-        keys = tuple(dict.fromkeys(incident_key(event, key) for event in found if event is not None))
+        planned, own = sent.planned, incident_key(sent.event, self._engine.policy.key)
+        others = [event for event in planned.events if event != sent.event.id]
         return Sent(
-            self.now, planned.channel, planned.route, incident_key(sent.event, key), keys, planned.group,
+            self.now, planned.channel, planned.route, own, self._keys(others, own), planned.group,
             str(planned.reason), str(planned.action), planned.events, planned.silent, sent.id, sent, self,
         )  # fmt: skip
+
+    def _keys(self, events: Sequence[str], own: str) -> tuple[str, ...]:
+        """The key `own`, and those of the incidents of events."""
+        if not events:
+            return (own,)
+        found = self._store.transact(lambda tx: [tx.event(each) for each in events], keep=False)
+        keys = (incident_key(event, self._engine.policy.key) for event in found if event is not None)
+        return tuple(dict.fromkeys((own, *keys)))
 
 
 def moment(time: Moment) -> pendulum.DateTime:

@@ -98,7 +98,10 @@ class _TimedConnection(HTTPConnection):
 
 
 class _TimedTLSConnection(_TimedConnection, HTTPSConnection):
-    pass
+    def connect(self) -> None:
+        super().connect()
+        if isinstance(self.sock, ssl.SSLSocket) and self.sock.version() is None:  # reset meanwhile: ssl lets it pass
+            raise ConnectionResetError("the connection ended before the TLS handshake")
 
 
 class _Pool(HTTPConnectionPool):

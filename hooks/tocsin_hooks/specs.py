@@ -199,6 +199,17 @@ def tocsin_delivery_dead(message: Message, error: SendError) -> None:
     """
 
 
+@hookspec
+def tocsin_suppressed(event: Event, stage: str, reason: str, route: str, channel: str) -> None:
+    """Called after it was decided that something of an event is not sent, or not now.
+
+    `stage` says what decided it, such as `inhibit`, `silence`, `window` or `throttle`, `reason` why, in words. `route`
+    and `channel` are empty where the decision is about no particular one. Stage `route` with the route `defaults` is an
+    event that no route claims. Runs on the thread that published the event, or on the one that keeps time. The return
+    value is ignored, an exception is logged. The decision is already in the history of the store.
+    """
+
+
 def spec_names() -> frozenset[str]:
     """The names of all hooks."""
     return frozenset(name for name in globals() if name.startswith("tocsin_"))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tocsin import runs
 
+from . import alerting
 from .pairs import PAIRS, Pair, Work, diamond, flow_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "performance.md"
@@ -43,7 +44,8 @@ def main() -> None:
         print(line, flush=True)
         page += line + "\n"
     if not wanted:
-        PAGE.write_text(page + TAIL.format(memory=kept_per_task()), encoding="utf-8")
+        tail = TAIL.format(memory=kept_per_task(), alerting=alerting.lines())
+        PAGE.write_text(page + tail, encoding="utf-8")
 
 
 def measured(pair: Pair) -> str:
@@ -99,6 +101,7 @@ def kept_per_task(n: int = 10_000) -> int:
 TAIL = """
 A finished run keeps {memory} bytes per task (goal: at most 1,536), the flow itself not counted.
 
+{alerting}
 The goals are those of the design. What is not met, and why:
 
 - **A task with one subscriber**: each of its changes is told as an event, and building one costs several times what

@@ -2,6 +2,7 @@
 
 import pytest
 
+from . import alerting
 from .pairs import PAIRS, Pair
 
 
@@ -11,3 +12,8 @@ def test_bench(benchmark, pair: Pair, side: str) -> None:
     with pair.sides() as (ours, floor):
         benchmark.extra_info["units"] = pair.units
         benchmark.pedantic(ours if side == "ours" else floor, rounds=3, iterations=1)
+
+
+def test_the_figures_of_alerting_can_be_taken() -> None:
+    few = alerting.Crowd(routes=10, inhibitions=2, silences=3, incidents=5)
+    assert "against 10 routes" in alerting.lines(few)

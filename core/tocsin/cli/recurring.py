@@ -33,8 +33,8 @@ def window_of(config: Config, name: str | None, weekdays: str | None, times: str
 def given(weekdays: str | None, times: str | None, zone: str) -> Window:
     """A window in the words of the command line, which are its name; a usage error for what cannot be read.
 
-    >>> given("fri,mon:wed", "22:00-06:00", "UTC")
-    Window(name='fri,mon:wed 22:00-06:00', times=((1320, 360),), weekdays=((5, 5), (1, 3)), ..., timezone='UTC')
+    >>> given("fri,mon:wed", "22:00-06:00", "UTC").weekdays
+    ((5, 5), (1, 3))
     """
     return Window(
         name=" ".join(filter(None, (weekdays, times))),

@@ -30,30 +30,35 @@ def speak_for(ended: Ended, target: str, *, seconds: float, as_json: bool) -> in
     if told.state:
         report("ERROR", f"the process was {ending.in_words()} after its run had ended; what was left is delivered now")
     words = ending.in_words(told.running)
+    assembly, died = _told_of(ended, words, split(target)[0].absolute().parent)
+    if not (died or told.state):
+        told.state, told.message = "Finished", "its process died before it could say how"
     summary = _summary(told, words, seconds, ending.crash_code)
-    assembly = _told_of(ended, words, split(target)[0].absolute().parent)
     if assembly is not None:
         summary.deliveries.update(by_channel(deliveries_of(assembly, told.run_id)))
     print_json(as_data(summary)) if as_json else show(summary)
     return summary.exit_code
 
 
-def _told_of(ended: Ended, words: str, beside: Path) -> Assembly | None:
-    """Announce, and deliver; what did it, or None where there is no config, or none that can be used."""
+def _told_of(ended: Ended, words: str, beside: Path) -> tuple[Assembly | None, bool]:
+    """Announce, and deliver; what did it, and whether the run was under way when its process died.
+
+    Nothing does it where there is no config, or none that can be used.
+    """
     try:
         source = locate(beside=beside)
         assembly = None if source is None else assemble(source)
     except TocsinError as error:
         report("ERROR", f"nobody could be told: {error}")
-        return None
+        return None, not ended.told.state
     if assembly is None:
-        return None
+        return None, not ended.told.state
     assembly.start(buries=False)
     try:
-        announce(assembly, ended, words)
+        died = announce(assembly, ended, words)
     finally:
         assembly.finish()
-    return assembly
+    return assembly, died
 
 
 def _summary(told: Told, words: str, seconds: float, code: int) -> Summary:

@@ -64,12 +64,11 @@ def run(
     terminal = progress and console().is_terminal
     record = RunRecord(flow, clock, print_line if progress and not terminal else None)
     run_id, started = clock.new_id(), clock.monotonic()
-    on_change = record.change if link is None else _told_to(link, record.change)
     with hub_for_runs(clock, beside=beside) as (hub, assembly), _shown(record, live_table=terminal):
+        on_change: OnChange = record.change
         if link is not None:
             link.begins(flow.name, run_id)
-            if assembly is not None:
-                assembly.heart.supervisor = process_of(os.getppid())
+            on_change = _told_to(link, assembly, run_id, record.change)
         state, code = _run_flow(
             flow, given, publisher=hub, clock=clock, on_change=on_change, context={"flow_run_id": run_id}
         )
@@ -100,8 +99,10 @@ def _run_flow(flow: Flow, given: Mapping[str, Any], **options: Any) -> tuple[Sta
     return state, 0 if state.is_successful() else 1
 
 
-def _told_to(link: Link, then: OnChange) -> OnChange:
+def _told_to(link: Link, assembly: Assembly | None, run_id: str, then: OnChange) -> OnChange:
     """Tell the supervisor, too, of what happens: what runs, and how the run ends."""
+    if assembly is not None:
+        assembly.heart.supervisor = process_of(os.getppid())
 
     def change(subject: Task | Flow, old: State, new: State) -> None:
         then(subject, old, new)
@@ -113,6 +114,8 @@ def _told_to(link: Link, then: OnChange) -> OnChange:
             link.task(subject.name if index is None else f"{subject.name}[{index}]", kind)
         elif new.is_finished():
             link.ended(kind, _message(new))
+        elif assembly is not None and assembly.heart.is_known(run_id):
+            link.known()
 
     return change
 

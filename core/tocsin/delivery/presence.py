@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from tocsin.delivery.owner import is_alive, this_process
 from tocsin.store.protocol import Store, Transaction
@@ -15,13 +18,42 @@ HUB = "hub"
 SEEN_EVERY = timedelta(seconds=30)
 """How often a hub says that it is there."""
 _FORGOTTEN_AFTER = timedelta(seconds=120)  # of another host, whose processes cannot be looked at
+_REMEMBERED = timedelta(days=1)  # a hub that ended without a word
 
 
-def announce(store: Store, now: datetime) -> None:
-    """Say that this process is a hub, as it has to be said every `SEEN_EVERY`. Raises StoreError."""
+@dataclass(frozen=True, slots=True)
+class SeenHub:
+    """A hub, as it last spoke of itself."""
+
+    host: str
+    pid: int | None
+    seen_at: datetime
+    there: bool
+    """Whether it still is."""
+    started_at: datetime | None = None
+    spilled: int = 0
+    """Events that it could not store and kept in its spill file."""
+    lost: int = 0
+    """Events that it could keep nowhere."""
+    breakers: Mapping[str, str] = field(default_factory=dict)
+    """How the channels stand that it does not send to at present."""
+
+
+def announce(store: Store, now: datetime, news: Mapping[str, Any] | None = None) -> None:
+    """Say that this process is a hub, as it has to be said every `SEEN_EVERY`. Raises StoreError.
+
+    `news` are values of the fields of `SeenHub`; times as seconds since 1970.
+    """
     owner = this_process()
-    body = json.dumps({"seen_at": now.timestamp(), "host": socket.gethostname()})
-    store.transact(lambda tx: tx.put(Cell(HUB, owner, body)))
+    body = json.dumps({**(news or {}), "seen_at": now.timestamp(), "host": socket.gethostname()})
+
+    def say(tx: Transaction) -> None:
+        tx.put(Cell(HUB, owner, body))
+        for cell in tx.cells(HUB):
+            if now.timestamp() - json.loads(cell.body)["seen_at"] > _REMEMBERED.total_seconds():
+                tx.drop(HUB, cell.key)
+
+    store.transact(say)
 
 
 def leave(store: Store) -> None:
@@ -33,6 +65,30 @@ def leave(store: Store) -> None:
 def attended(store: Store, now: datetime) -> bool:
     """Whether a hub is there, other than this process. Raises StoreError."""
     return bool(store.transact(lambda tx: _others(tx, now), keep=False))
+
+
+def hubs(store: Store, now: datetime) -> list[SeenHub]:
+    """The hubs that are there, and those of the last day that ended without a word; the last seen first.
+
+    Raises StoreError.
+    """
+    cells = store.transact(lambda tx: tx.cells(HUB), keep=False)
+    return sorted((_seen(cell, now) for cell in cells), key=lambda hub: hub.seen_at, reverse=True)
+
+
+def _seen(cell: Cell, now: datetime) -> SeenHub:
+    said, pid = json.loads(cell.body), cell.key.split("|")[2:3]
+    started = said.get("started_at")
+    return SeenHub(
+        host=said["host"],
+        pid=int(pid[0]) if pid and pid[0].isdecimal() else None,
+        seen_at=datetime.fromtimestamp(said["seen_at"], UTC),
+        there=_is_there(cell, now),
+        started_at=None if started is None else datetime.fromtimestamp(started, UTC),
+        spilled=said.get("spilled", 0),
+        lost=said.get("lost", 0),
+        breakers=said.get("breakers", {}),
+    )
 
 
 def _others(tx: Transaction, now: datetime) -> list[str]:

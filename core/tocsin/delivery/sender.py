@@ -7,28 +7,57 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 
 from tocsin.clock import Clock
 from tocsin.delivery.backoff import Backoff
 from tocsin.delivery.envelopes import envelope_of
+from tocsin.delivery.isolation import START_WITHIN, IsolatedChannel
+from tocsin.delivery.sound import plain_receipt, sound
+from tocsin.delivery.undelivered import retitled
 from tocsin.plugins.calls import Hooks
 from tocsin.routing.compose import Template, compose
+from tocsin.settings.rate import Rate
 from tocsin.store.records import Leased, Outcome
 from tocsin_hooks.channels import Channel
+from tocsin_hooks.durations import format_duration
 from tocsin_hooks.messages import Action, Message, Reason, Receipt, SendError
 from tocsin_hooks.secrets import redact
 
 _log = logging.getLogger("tocsin.delivery")
 
 _DETAIL_CAP = 2000
+_FOR_A_PROCESS = START_WITHIN + timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A channel of the config: how to make it, and how often to try it."""
+    """A channel of the config: how to make it, how often to try it, and what else it is promised."""
 
     make: Callable[[], Channel]
     backoff: Backoff = field(default_factory=Backoff)
+    rate: Rate | None = None
+    deadline: timedelta = timedelta(seconds=60)
+    """How long one send may take in all."""
+    fallback: str = ""
+    """The channel where it is announced that a message did not arrive here."""
+    isolated: bool = False
+    """Whether it runs in a process of its own, which sends one message at a time."""
+
+    @property
+    def thread_deadline(self) -> timedelta:
+        """How long a thread waits for a send: a process of its own takes time to start, and is killed in time."""
+        return self.deadline + (_FOR_A_PROCESS if self.isolated else timedelta(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of one attempt: what to record, and what to tell observers after it was recorded."""
+
+    outcome: Outcome
+    tell: Callable[[], None]
+    title: str = ""
+    error: SendError | None = None
 
 
 class Sender:
@@ -54,22 +83,59 @@ class Sender:
         """Go on with another config; channels are made anew when they are next needed."""
         with self._building:
             self._destinations, self._templates, self._timezone = destinations, templates, timezone
-            self._channels = {}
+            before, self._channels = self._channels, {}
+        _end_processes(before)
 
-    def attempt(self, delivery: Leased) -> tuple[Outcome, Callable[[], None]]:
-        """Try once. Returns the outcome to record, and what to tell observers after it was recorded."""
-        message = self.message(delivery)
+    def close(self) -> None:
+        """End the processes of isolated channels; the next attempt starts them anew."""
+        with self._building:
+            before, self._channels = self._channels, {}
+        _end_processes(before)
+
+    def destination(self, channel: str) -> Destination | None:
+        """What the config says of a channel; None when it says nothing."""
+        return self._destinations.get(channel)
+
+    @property
+    def destinations(self) -> Mapping[str, Destination]:
+        """All channels of the config: another mapping once another config was adopted."""
+        return self._destinations
+
+    def attempt(self, delivery: Leased) -> Attempt:
+        """Try once, whatever happens on the way."""
         started = self._clock.monotonic()
+        message = self._message_or_plain(delivery)
         receipt, error = None, None
         try:
             receipt = self._send(delivery, message)
         except SendError as raised:
-            error = raised
+            error = sound(raised)
+        except BaseException as raised:  # a channel can raise anything, on a thread where no user interrupts
+            error = SendError(Reason.PLUGIN, f"{type(raised).__name__}: {raised}")
         took = timedelta(seconds=self._clock.monotonic() - started)
         if receipt is not None:
             return self._delivered(delivery, message, receipt, took)
         assert error is not None
         return self._failed(delivery, message, error, took)
+
+    def overdue(self, delivery: Leased, took: timedelta) -> Attempt:
+        """What to record of an attempt that has not come back within its deadline: it may arrive yet."""
+        text = f"no answer within {format_duration(took.total_seconds())}"
+        error = SendError(Reason.TIMEOUT, text, unknown=True)
+        return self._failed(delivery, self._message_or_plain(delivery), error, took)
+
+    def refused(self, delivery: Leased, error: SendError) -> Attempt:
+        """What to record of a delivery that is not tried, since its channel takes nothing more."""
+        return self._failed(delivery, self._message_or_plain(delivery), error, timedelta(0))
+
+    def _message_or_plain(self, delivery: Leased) -> Message:
+        try:
+            return self.message(delivery)
+        except Exception:  # a message in few words is better than a delivery that never ends
+            _log.exception("the message of delivery '%s' could not be composed", delivery.id[:8])
+            event = delivery.event
+            title, action = f"{event.state}: {event.subject}", delivery.action
+            return Message(delivery.id, action, title, event.message, event, delivery.channel, delivery.route)
 
     def message(self, delivery: Leased) -> Message:
         """The message of a delivery."""
@@ -81,7 +147,8 @@ class Sender:
             attempt=delivery.attempt,
             may_repeat=delivery.may_repeat,
         )
-        return compose(delivery.event, envelope, self._templates.get(delivery.template))
+        message = compose(delivery.event, envelope, self._templates.get(delivery.template))
+        return retitled(message, delivery.planned)
 
     def _send(self, delivery: Leased, message: Message) -> Receipt:
         if delivery.action is Action.RECOVER and delivery.previous is None and delivery.planned.thread:
@@ -104,18 +171,15 @@ class Sender:
                     raise SendError(Reason.CONFIG, f"channel '{name}' cannot be made: {error}") from error
             return channel
 
-    def _delivered(
-        self, delivery: Leased, message: Message, receipt: Receipt, took: timedelta
-    ) -> tuple[Outcome, Callable[[], None]]:
-        kept = Receipt(redact(receipt.detail)[:_DETAIL_CAP], receipt.reference, receipt.sent)
+    def _delivered(self, delivery: Leased, message: Message, receipt: Receipt, took: timedelta) -> Attempt:
+        kept = plain_receipt(receipt)
         outcome = Outcome(delivery, self._clock.now(), took, receipt=kept)
-        return outcome, lambda: self._hooks.delivered(message, kept)
+        return Attempt(outcome, lambda: self._hooks.delivered(message, kept), message.title)
 
-    def _failed(
-        self, delivery: Leased, message: Message, error: SendError, took: timedelta
-    ) -> tuple[Outcome, Callable[[], None]]:
+    def _failed(self, delivery: Leased, message: Message, error: SendError, took: timedelta) -> Attempt:
         now = self._clock.now()
-        backoff = self._destinations[delivery.channel].backoff if delivery.channel in self._destinations else Backoff()
+        destination = self._destinations.get(delivery.channel)
+        backoff = Backoff() if destination is None else destination.backoff
         age = timedelta(seconds=now.timestamp() - delivery.created_at.timestamp())
         wait = backoff.after(error, delivery.attempt, age, jitter=self._clock.random())
         detail = redact(error.detail)[:_DETAIL_CAP]
@@ -135,10 +199,17 @@ class Sender:
                 "'tocsin deliveries retry %s' tries again",
                 what, delivery.channel, delivery.attempt, error.reason, detail, delivery.id[:8],
             )  # fmt: skip
-            return outcome, lambda: self._hooks.delivery_dead(message, error)
+            return Attempt(outcome, lambda: self._hooks.delivery_dead(message, error), message.title, error)
         seconds = wait.total_seconds()
         _log.warning(
             "'%s' did not reach channel '%s' (attempt %d): %s: %s; next try in %.0f s",
             what, delivery.channel, delivery.attempt, error.reason, detail, seconds,
         )  # fmt: skip
-        return outcome, lambda: self._hooks.delivery_failed(message, error, seconds)
+        tell = partial(self._hooks.delivery_failed, message, error, seconds)
+        return Attempt(outcome, tell, message.title, error)
+
+
+def _end_processes(channels: Mapping[str, Channel]) -> None:
+    for channel in channels.values():
+        if isinstance(channel, IsolatedChannel):
+            channel.close()

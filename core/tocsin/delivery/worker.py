@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import logging
-import queue
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from tocsin.clock import Clock
+from tocsin.delivery.bank import Bank
+from tocsin.delivery.board import Board, Flight
+from tocsin.delivery.breaker import Breaker, Standing
 from tocsin.delivery.owner import is_alive, this_process
-from tocsin.delivery.sender import Sender
+from tocsin.delivery.sender import Attempt, Sender
 from tocsin.store.protocol import Store
-from tocsin.store.records import Leased, StoreError
+from tocsin.store.records import StoreError
 
 _log = logging.getLogger("tocsin.delivery")
 
 _STORE_PAUSE = 1.0  # seconds before a store that refused is asked again
+_GATHER = 0.02  # seconds between two transactions while there is much to do, so that each does more
+_ENOUGH = 64  # ended attempts that are recorded without waiting for more
+_TELLING = 60.0  # seconds after which an observer that was told of a delivery is waited for no more
+_LOST = 4  # times as many threads as there should be may hang before none takes the place of another
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,7 @@ class WorkerSettings:
 
     threads: int = 8
     lease: timedelta = timedelta(seconds=60)
+    """At least: it is longer where a channel has a long deadline."""
     look_every: timedelta = timedelta(seconds=1)
 
 
@@ -32,137 +40,251 @@ class Worker:
     """Delivers what the store holds, on daemon threads of its own: a channel that hangs stops no pipeline from ending.
 
     Claims are short transactions, sending is outside any, and an attempt is recorded only by the holder of the
-    lease. Starts when first woken.
+    lease. An attempt that is not back at its deadline is recorded as unknown, and another thread takes the place of
+    its own. Starts when first woken.
     """
 
     def __init__(self, store: Store, sender: Sender, clock: Clock, settings: WorkerSettings | None = None) -> None:
-        self._store = store
         self._sender = sender
         self._clock = clock
         self._settings = settings or WorkerSettings()
         self._owner = this_process()
-        self._changed = threading.Condition()
-        self._claimed: queue.SimpleQueue[Leased | None] = queue.SimpleQueue()
-        self._threads: list[threading.Thread] = []
-        self._idle = 0
-        self._ended = 0  # attempts that ended, for whoever waits for one
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)  # something may be due, or has ended
+        self._work = threading.Condition(lock)  # a thread may have something to do
+        self._full = threading.Condition(lock)  # what has ended need wait for no more
+        self._board = Board(self._settings.threads)
+        self._bank = Bank(store, sender, clock, self._board, self._owner, self._settings.lease, lock)
+        self._store = store
+        self._dispatcher: threading.Thread | None = None
+        self._senders: list[threading.Thread] = []
+        self._hanging = 0
+        self._missing = 0
+        self._news = 0  # how often something ended, for whoever waits for it
+        self._nothing_due = False
         self._woken = False
         self._stopping = False
 
     def start(self) -> None:
         """Begin to deliver; does nothing when it has begun."""
         with self._changed:
-            if self._threads or self._stopping:
+            if self._dispatcher is not None or self._stopping:
                 return
-            self._idle = self._settings.threads
-            self._threads = [threading.Thread(target=self._dispatch, name="tocsin-dispatch", daemon=True)]
-            self._threads += [
-                threading.Thread(target=self._deliver, name=f"tocsin-send-{n}", daemon=True)
-                for n in range(self._settings.threads)
-            ]
-        for thread in self._threads:
-            thread.start()
+            self._dispatcher = threading.Thread(target=self._dispatch, name="tocsin-dispatch", daemon=True)
+            for _ in range(self._settings.threads):
+                self._add_sender()
+            self._dispatcher.start()
+
+    def _add_sender(self) -> None:
+        thread = threading.Thread(target=self._deliver, name="tocsin-send", daemon=True)
+        self._senders = [*(each for each in self._senders if each.is_alive() or each.ident is None), thread]
+        thread.start()
 
     def wake(self) -> None:
         """Say that something may be due; starts the worker if need be."""
-        if not self._threads:
+        if self._dispatcher is None:
             self.start()
         with self._changed:
-            self._woken = True
+            self._woken, self._nothing_due = True, False
             self._changed.notify_all()
+
+    def breakers(self) -> Mapping[str, Breaker]:
+        """How the channels fare to which this process has sent something."""
+        with self._changed:
+            return {channel: line.breaker for channel, line in self._board.lines.items()}
+
+    def standings(self) -> Mapping[str, Standing]:
+        """Whether those channels are sent to at present."""
+        now = self._clock.monotonic()
+        return {channel: breaker.standing(now) for channel, breaker in self.breakers().items()}
 
     def drain(self, within: timedelta) -> int:
         """Wait until nothing is left that is due within a time; how many deliveries are left then.
 
-        What is due later is not waited for; what a dead process had claimed is due now.
+        What is due later is not waited for, nor are channels that are left alone for longer; what a dead process had
+        claimed is due now.
         """
-        deadline, released = self._clock.now() + within, False
-        self.wake()
-        while True:
-            with self._changed:
-                seen = self._ended
-            try:
-                if not released:
-                    self._store.release(is_alive, now=self._clock.now())
-                    released = True
-                left = self._store.waiting(before=deadline, owner=self._owner, now=self._clock.now())
-            except StoreError as error:
-                _log.error("cannot tell what is left to deliver: %s", error)
-                return 0
-            remaining = (deadline - self._clock.now()).total_seconds()
-            if not left or remaining <= 0:
-                return left
-            with self._changed:
-                if self._ended == seen:  # else an attempt ended after the store was asked
-                    self._clock.wait(self._changed, min(remaining, self._settings.look_every.total_seconds()))
+        deadline, ends = self._clock.now() + within, self._clock.monotonic() + within.total_seconds()
+        try:
+            self._store.release(is_alive, now=self._clock.now())
+            self.wake()
+            while True:
+                with self._changed:
+                    seen, quiet = self._news, self._is_quiet()
+                remaining = ends - self._clock.monotonic()
+                if quiet or remaining <= 0:
+                    left, hopeless = self._left(deadline, ends)
+                    if left <= hopeless or remaining <= 0:
+                        return left
+                with self._changed:
+                    if self._news == seen and quiet == self._is_quiet():
+                        self._clock.wait(self._changed, min(remaining, self._settings.look_every.total_seconds()))
+        except StoreError as error:
+            _log.error("cannot tell what is left to deliver: %s", error)
+            return 0
+
+    def _is_quiet(self) -> bool:
+        nothing_held = self._board.is_empty and not self._bank.ended
+        return self._dispatcher is None or (self._nothing_due and nothing_held)
+
+    def _left(self, deadline: datetime, ends: float) -> tuple[int, int]:
+        """How many deliveries are left, and of how many of them the channels are left alone until later."""
+        now = self._clock.now()
+        left = self._store.waiting(before=deadline, owner=self._owner, now=now)
+        with self._changed:
+            alone = [
+                channel
+                for channel, line in self._board.lines.items()
+                if line.breaker.until is not None and line.breaker.until > ends
+            ]
+        if not left or not alone:
+            return left, 0
+        return left, left - self._store.waiting(before=deadline, owner=self._owner, now=now, but=alone)
 
     def stop(self, within: timedelta = timedelta(seconds=5)) -> None:
         """Claim nothing more, and wait a bounded time for the attempts under way."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-            threads, self._threads = self._threads, []
-        for _ in threads:
-            self._claimed.put(None)
-        deadline = self._clock.monotonic() + within.total_seconds()
+            self._work.notify_all()
+            self._full.notify_all()
+            threads = [*self._senders, *([] if self._dispatcher is None else [self._dispatcher])]
+        ends = self._clock.monotonic() + within.total_seconds()
         for thread in threads:
-            thread.join(max(0.0, deadline - self._clock.monotonic()))
+            thread.join(max(0.0, ends - self._clock.monotonic()))
+        self._sender.close()
 
-    # ------------------------------------------------------------ claiming
+    # ------------------------------------------------------------ dispatching
 
     def _dispatch(self) -> None:
-        refused = False
+        refused = moving = False
         while True:
             with self._changed:
-                if self._stopping:
+                if moving and not self._stopping and len(self._bank.ended) < _ENOUGH:
+                    self._clock.wait(self._full, _GATHER)
+                self._woken = False
+                if self._stopping and self._board.is_empty and not self._bank.ended:
                     return
-                self._woken, free = False, self._idle
             try:
-                pause = self._claim(free)
+                moving, pause = self._cycle()
                 refused = False
             except StoreError as error:
                 _log.log(logging.DEBUG if refused else logging.ERROR, "deliveries wait: %s", error)
-                pause, refused = _STORE_PAUSE, True
+                moving, pause, refused = False, _STORE_PAUSE, True
+                if self._stopping:
+                    return
+            except Exception:
+                _log.exception("deliveries are looked at again in a moment")
+                moving, pause = False, _STORE_PAUSE
             with self._changed:
-                if not (self._woken or self._stopping) and pause > 0:
+                if not self._woken and pause > 0 and not (self._stopping and self._board.is_empty):
                     self._clock.wait(self._changed, pause)
 
-    def _claim(self, free: int) -> float:
-        """Claim for the threads that are free; how long to wait, in seconds, before there can be more to do."""
-        look = self._settings.look_every.total_seconds()
-        if not free:
-            return look
-        now = self._clock.now()
-        claimed = self._store.lease(now=now, ttl=self._settings.lease, limit=free, owner=self._owner)
+    def _cycle(self) -> tuple[bool, float]:
+        """Record what has ended, claim what is due. Whether there was any, and how long there can be no more."""
         with self._changed:
-            self._idle -= len(claimed)
-        for delivery in claimed:
-            self._claimed.put(delivery)
-        if claimed:
-            return 0.0
-        if self._store.release(is_alive, now=now):
-            return 0.0
-        due = self._store.next_due(now=now)
-        return look if due is None else min(max((due - now).total_seconds(), 0.0), look)
+            late = self._board.overdue(self._clock.monotonic())
+            for flight in late:
+                self._abandon(flight)
+        for flight in late:
+            if flight.delivery is not None:
+                self._end(self._sender.overdue(flight.delivery, timedelta(seconds=flight.deadline - flight.started)))
+        busy = self._bank.exchange(stopping=self._stopping)
+        while self._stopping and (tell := self._errand()) is not None:
+            self._tell(tell)
+        with self._changed:
+            self._work.notify_all()
+            self._news += 1
+            self._nothing_due = not busy and not self._woken
+            self._changed.notify_all()
+            waits = bool(self._bank.ended)
+        return busy or waits, 0.0 if busy or waits else min(
+            self._bank.pause(), self._settings.look_every.total_seconds()
+        )
+
+    def _abandon(self, flight: Flight) -> None:
+        """Let another thread take the place of one that hangs, unless too many do."""
+        what = "observers" if flight.delivery is None else f"channel '{flight.delivery.channel}'"
+        self._hanging += 1
+        if self._stopping or self._hanging > _LOST * self._settings.threads:
+            self._missing += 1
+            self._board.threads = max(1, self._settings.threads - self._missing)
+            if not self._stopping:
+                _log.critical("%s hang(s); no thread takes the place of the one that waits", what)
+            return
+        _log.error("%s: no answer in %.0f s; another thread goes on", what, flight.deadline - flight.started)
+        self._add_sender()
+
+    def _end(self, attempt: Attempt) -> None:
+        with self._changed:
+            self._bank.landed(attempt)
 
     # ------------------------------------------------------------ sending
 
     def _deliver(self) -> None:
-        while (delivery := self._claimed.get()) is not None:
-            try:
-                self._attempt(delivery)
-            except Exception:
-                _log.exception("delivery '%s' is left until its lease runs out", delivery.id[:8])
+        while True:
             with self._changed:
-                self._idle += 1
-                self._ended += 1
-                self._woken = True
-                self._changed.notify_all()
+                while (flight := self._next()) is None:
+                    if self._stopping:
+                        return
+                    self._work.wait()
+            attempt = self._carry_out(flight)
+            with self._changed:
+                if flight.abandoned:
+                    self._hanging -= 1
+                else:
+                    self._board.land(flight, self._clock.monotonic())
+                    self._landed(attempt)
+            if flight.abandoned and not self._is_back(attempt):
+                return
 
-    def _attempt(self, delivery: Leased) -> None:
-        outcome, tell = self._sender.attempt(delivery)
-        [held] = self._store.record([outcome])
-        if held:
+    def _next(self) -> Flight | None:
+        if self._stopping:
+            return None
+        return self._board.pick(self._clock.monotonic(), self._deadline)
+
+    def _deadline(self, channel: str) -> float:
+        destination = self._sender.destination(channel) if channel else None
+        return _TELLING if destination is None else destination.thread_deadline.total_seconds()
+
+    def _carry_out(self, flight: Flight) -> Attempt | None:
+        if flight.delivery is not None:
+            try:
+                return self._sender.attempt(flight.delivery)
+            except Exception:
+                _log.exception("delivery '%s' is left until its lease runs out", flight.delivery.id[:8])
+        elif flight.tell is not None:
+            self._tell(flight.tell)
+        return None
+
+    def _tell(self, tell: Callable[[], None]) -> None:
+        try:
             tell()
-        else:
-            _log.warning("delivery '%s' took longer than its lease; another worker has it", delivery.id[:8])
+        except Exception:
+            _log.exception("observers could not be told of a delivery")
+
+    def _errand(self) -> Callable[[], None] | None:
+        """What observers are still to be told, when no thread is there to do it."""
+        with self._changed:
+            return self._board.errands.popleft() if self._board.errands else None
+
+    def _landed(self, attempt: Attempt | None) -> None:
+        if attempt is not None:
+            self._bank.landed(attempt)
+        ended = len(self._bank.ended)
+        if ended >= _ENOUGH:
+            self._full.notify_all()
+        if ended == 1 or self._board.is_empty:
+            self._woken = self._woken or ended > 0
+            self._changed.notify_all()
+
+    def _is_back(self, attempt: Attempt | None) -> bool:
+        """Count a late answer, if it is one; whether this thread is needed."""
+        if attempt is not None and attempt.error is None:
+            self._bank.came_late(attempt)
+        with self._changed:
+            if not self._missing or self._stopping:
+                return False
+            self._missing -= 1
+            self._board.threads = max(1, self._settings.threads - self._missing)
+            return True

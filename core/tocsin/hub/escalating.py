@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from tocsin.hub.facts import StoredFacts
 from tocsin.hub.groups import GROUP, MEMBER, items_of, write_group, write_member
+from tocsin.hub.stages import Case, Ruling, silence
 from tocsin.hub.turn import Turn
 from tocsin.routing import escalation as steps
 from tocsin.routing.escalation import EscalationMemory, Send
 from tocsin.routing.grouping import Group, Log, Member, To, face_of, told
+from tocsin.routing.router import Target
 from tocsin.routing.windows import is_open
 from tocsin.settings.alerts import Escalation
 from tocsin.store.records import Planned
@@ -58,6 +61,8 @@ def look(turn: Turn, thread: str) -> None:
     if group is None or escalation is None or not firing:
         turn.tx.drop(ESCALATION, thread)
         return
+    if _is_held_up(turn, thread, doc, firing):
+        return
     acked = all(m.acked_by for m in firing)
     advanced = steps.advance(
         doc.memory, escalation, acked=acked, window_open=_window_open(turn, escalation), now=turn.now
@@ -93,6 +98,28 @@ def acknowledged(turn: Turn, thread: str, by: str) -> None:
     else:
         doc = replace(doc, memory=advanced.memory)
         turn.remember(ESCALATION, thread, doc, due=advanced.next_at, parent=doc.group)
+
+
+def _is_held_up(turn: Turn, thread: str, doc: Escalating, firing: list[Member]) -> bool:
+    """Whether all that is wrong is silenced by now: steps that are due are taken when it no longer is."""
+    cell = turn.tx.cell(ESCALATION, thread)
+    if cell is None or (cell.due_at is not None and turn.now < cell.due_at):
+        return False
+    rulings = [_silenced(turn, doc, member) for member in firing]
+    held = [ruling for ruling in rulings if ruling is not None]
+    if len(held) < len(firing):
+        return False
+    until = min((ruling.until for ruling in held if ruling.until is not None), default=None)
+    turn.remember(ESCALATION, thread, doc, due=until, parent=doc.group)
+    turn.suppress(firing[0].event, "silence", held[0].reason, rule=held[0].rule, route=doc.route)
+    return True
+
+
+def _silenced(turn: Turn, doc: Escalating, member: Member) -> Ruling | None:
+    event, incident = turn.event(member.event), turn.incident(member.number)
+    if event is None or incident is None:
+        return None
+    return silence(Case(event, member.key, Target("", doc.route), incident), StoredFacts(turn, event))
 
 
 def _window_open(turn: Turn, escalation: Escalation) -> bool | None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from tocsin.hub.facts import FLAP
-from tocsin.hub.groups import GROUP, MEMBER, home_of, joined, write_group, write_member
+from tocsin.hub.groups import GROUP, MEMBER, home_of, join_group, write_group, write_member
 from tocsin.hub.stages import Case
 from tocsin.hub.turn import Turn, join
 from tocsin.routing import flap
@@ -25,11 +25,18 @@ _MARK_AFTER = timedelta(seconds=5)  # a burst of hidden events is told in one ed
 def freeze(turn: Turn, case: Case) -> None:
     """Tell a channel that an incident is flapping, in place of the change that showed it, and then nothing more."""
     group = home_of(turn, case)
-    member = joined(group, turn.memory(Member, MEMBER, join(group.key, case.key)), case)
+    member = join_group(turn, group, case)
     step = turn.memory(FlapMemory, FLAP, join(case.target.route, case.key))
     count = 0 if step is None else step.count
     group, member = _notice(turn, group, member, case.target.channel, case.event, count)
-    _write(turn, group, replace(member, frozen=True))
+    _write(turn, group, _frozen(member, case.target.route, [case.target.channel]))
+
+
+def follow(turn: Turn, case: Case) -> None:
+    """Take note of how a flapping incident goes on, which is told when it is calm."""
+    group = home_of(turn, case)
+    member = join_group(turn, group, case)
+    _write(turn, group, _frozen(member, case.target.route, [case.target.channel]))
 
 
 def recovers(turn: Turn, key: str, event: Event) -> None:
@@ -37,6 +44,7 @@ def recovers(turn: Turn, key: str, event: Event) -> None:
     for cell in turn.tx.cells(FLAP, subject=key):
         option = turn.policy.options(cell.parent).flap
         if option is None:
+            _thaw(turn, key, cell.parent)
             turn.tx.drop(FLAP, cell.key)
             continue
         step = flap.change(turn.memory(FlapMemory, FLAP, cell.key), option, opens=False, now=turn.now)
@@ -54,7 +62,20 @@ def recovers(turn: Turn, key: str, event: Event) -> None:
             for channel in mine if step.verdict is FlapVerdict.STARTS else ():
                 if channel in member.told:
                     group, member = _notice(turn, group, member, channel, event, step.memory.count)  # noqa: PLW2901
-            _write(turn, group, replace(member, frozen=True))
+            _write(turn, group, _frozen(member, cell.parent, mine))
+
+
+def _frozen(member: Member, route: str, channels: list[str]) -> Member:
+    return replace(member, frozen={**member.frozen, **dict.fromkeys(channels, route)})
+
+
+def _thaw(turn: Turn, key: str, route: str) -> None:
+    """Let an incident that was flapping on a route be news again, and tell what it left behind."""
+    for member in turn.memories(Member, MEMBER, subject=key):
+        frozen = {channel: by for channel, by in member.frozen.items() if by != route}
+        if frozen != member.frozen:
+            write_member(turn, replace(member, frozen=frozen))
+            turn.flush.append(member.group)
 
 
 def _notice(turn: Turn, group: Group, member: Member, channel: str, event: Event, count: int) -> tuple[Group, Member]:
@@ -92,10 +113,7 @@ def look(turn: Turn, key: str) -> None:
             turn.remember(FLAP, key, memory, due=due, parent=cell.parent, subject=cell.subject)
         return
     turn.tx.drop(FLAP, key)
-    for member in turn.memories(Member, MEMBER, subject=cell.subject):
-        if member.frozen:
-            write_member(turn, replace(member, frozen=False))
-            turn.flush.append(member.group)
+    _thaw(turn, cell.subject, cell.parent)
 
 
 def _write(turn: Turn, group: Group, member: Member) -> None:

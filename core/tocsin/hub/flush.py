@@ -71,14 +71,15 @@ def flush(turn: Turn, key: str, *, timed: bool = False) -> None:
     out = _muted_by_now(turn, members) if timed and group.kind is Kind.GROUP else set()
     telling = _Telling(turn, group, {m.key: m for m in members})
     repeat = None if options is None else options.repeat
-    channels = {channel for m in members for channel in m.targets} | set(group.channels)
-    for channel in sorted(channels):
-        shown = [m for m in telling.members.values() if (m.key, channel) not in out]
-        found = dedup(telling.group, shown, channel, repeat=repeat, now=turn.now)
+    channels = [*group.channels, *(channel for m in members for channel in m.targets)]
+    for channel in dict.fromkeys(channels):  # in the order in which they were told, or the config names them
+        settled = False
+        while not settled:
+            shown = [m for m in telling.members.values() if (m.key, channel) not in out]
+            found = dedup(telling.group, shown, channel, repeat=repeat, now=turn.now)
+            settled = isinstance(found, str) or telling.tell(channel, found)
         if isinstance(found, str):
             turn.note("dedup", "suppressed", found, route=group.route, channel=channel, rule=group.name)
-        else:
-            telling.tell(channel, found)
     telling.finish({key for key, _ in out})
 
 
@@ -91,8 +92,8 @@ class _Telling:
         self.members = members
         self._told_any = False
 
-    def tell(self, channel: str, telling: Telling) -> None:
-        """Plan the delivery, unless something is against it even now."""
+    def tell(self, channel: str, telling: Telling) -> bool:
+        """Plan the delivery, unless something is against it even now; False: there may be other news to tell."""
         news = telling.news[0]
         target = news.targets[channel]
         withheld = self._withheld(channel, telling)
@@ -101,13 +102,13 @@ class _Telling:
             for member in telling.news:
                 self.turn.suppress(member.event, stage, reason, rule=target.route, route=target.route, channel=channel)
             if settled:
-                self._mark(channel, telling)
+                self._pass_over(channel, telling)
             self._log(channel, sent=stage == "throttle" and channel in self.group.channels)
-            return
+            return not settled
         event = self.turn.event(news.event)
         if event is None:  # pruned: an incident open for longer than history is kept
             self.turn.note("plan", "suppressed", "its event is no longer in history", channel=channel)
-            return
+            return True
         log = self.group.channels.get(channel)
         number = 1 if log is None else log.count + 1
         usual = self.group.kind is Kind.SINGLE and telling.action is not Action.REPEAT and telling.reason != Why.CALM
@@ -133,8 +134,11 @@ class _Telling:
         if self.turn.plan(event, planned, news.number):
             self._mark(channel, telling)
             self._log(channel, sent=True)
+            if telling.reason == RECOVERED:
+                self.group = replace(self.group, last_recovery=self.turn.now)
             if telling.action is not Action.RECOVER:
                 escalating.start(self.turn, self.group, target.route)
+        return True
 
     def _withheld(self, channel: str, telling: Telling) -> tuple[str, str, bool] | None:
         """The stage that is against it, why, and whether that settles it."""
@@ -157,6 +161,15 @@ class _Telling:
     def _mark(self, channel: str, telling: Telling) -> None:
         for member in telling.members:
             self.members[member.key] = told(self.members[member.key], channel)
+
+    def _pass_over(self, channel: str, telling: Telling) -> None:
+        """Let news be no news any more. A member of which the channel never heard is none of its business then."""
+        for member in telling.news:
+            if channel in member.told:
+                self.members[member.key] = told(member, channel)
+            else:
+                targets = {name: to for name, to in member.targets.items() if name != channel}
+                self.members[member.key] = replace(member, targets=targets)
 
     def _log(self, channel: str, *, sent: bool) -> None:
         if sent:
@@ -192,12 +205,14 @@ def _muted_by_now(turn: Turn, members: Iterable[Member]) -> set[tuple[str, str]]
     """The members, by channel, that have been muted since they joined; each waits for the end of what mutes it."""
     out = set()
     for member in members:
-        event = None if member.recovered or member.frozen else turn.event(member.event)
+        event = None if member.recovered else turn.event(member.event)
         incident = turn.incident(member.number)
         if event is None or incident is None or incident.closed_at is not None:
             continue
         facts = StoredFacts(turn, event)
         for channel, to in member.targets.items():
+            if channel in member.frozen:
+                continue
             target = Target(channel, to.route, to.template, turn.policy.options(to.route))
             case = Case(event, member.key, target, incident, held=True)
             ruling = next((r for stage in (inhibit, silence, window) if (r := stage(case, facts)) is not None), None)
@@ -233,7 +248,7 @@ def _tell_collected(turn: Turn, group: Group, members: list[Member]) -> None:
         return
     is_digest = group.kind is Kind.DIGEST
     ordered = sorted(members, key=lambda m: (m.at, m.key), reverse=True)
-    for channel in sorted({channel for m in members for channel in m.targets}):
+    for channel in dict.fromkeys(channel for m in ordered for channel in m.targets):  # in the order of the config
         mine = [m for m in ordered if channel in m.targets]
         _tell_once(turn, group, channel, mine)
         for member in mine:

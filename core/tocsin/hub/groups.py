@@ -47,10 +47,7 @@ def place(turn: Turn, case: Case) -> None:
         _place_event(turn, case)
         return
     group = _named(home_of(turn, case), target.channel)
-    member = turn.memory(Member, MEMBER, join(group.key, case.key))
-    if member is not None and member.recovered:
-        suppress_untold(turn, group, member)
-    write_member(turn, joined(group, member, case))
+    write_member(turn, join_group(turn, group, case))
     _schedule(turn, group, case)
     turn.note("group", "passes", _words(group), route=target.route, channel=target.channel, rule=group.name)
 
@@ -61,6 +58,14 @@ def _named(group: Group, channel: str) -> Group:
     if log is None or not log.extra:
         return group
     return replace(group, channels={**group.channels, channel: replace(log, extra=False)})
+
+
+def join_group(turn: Turn, group: Group, case: Case) -> Member:
+    """The member that an event makes of its incident. If an earlier one is over by then, untold, that is kept."""
+    member = turn.memory(Member, MEMBER, join(group.key, case.key))
+    if member is not None and member.recovered:
+        suppress_untold(turn, group, member)
+    return joined(group, member, case)
 
 
 def suppress_untold(turn: Turn, group: Group, member: Member) -> None:

@@ -30,6 +30,7 @@ def _nothing(text: str) -> None:
 class _Run:
     began: Event
     beat: Beat
+    stored: bool = False
     ended: bool = False
     lost: bool = False
     """Whether it was declared dead, or taken over, by others."""
@@ -87,8 +88,8 @@ class Heart:
         with self._changed:
             if self._stopping:
                 return
-            self._runs[event.run_id] = _Run(event, beat)
-            self._write(lambda tx: tx.put(cell_of(beat, event.run_id)))
+            run = self._runs[event.run_id] = _Run(event, beat)
+            run.stored = self._write(lambda tx: tx.put(cell_of(beat, event.run_id)))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._keep, name="tocsin-heartbeat", daemon=True)
                 self._thread.start()
@@ -109,6 +110,11 @@ class Heart:
         """The token of a run of this process."""
         run = self._runs.get(run_id)
         return None if run is None else run.beat.token
+
+    def is_known(self, run_id: str) -> bool:
+        """Whether the store has heard that a run of this process began."""
+        run = self._runs.get(run_id)
+        return run is not None and run.stored
 
     def stop(self, within: timedelta = timedelta(seconds=5)) -> None:
         """Write nothing more. The runs that are left have no end, but their process leaves them in good order."""

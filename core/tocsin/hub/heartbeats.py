@@ -196,7 +196,7 @@ def refusal(turn: Turn, event: Event, token: str | None) -> str:
     event counts that happened before the run was declared dead. That the run ended well counts in any case: it ends
     the alarm.
     """
-    if event.source != SOURCE or not event.run_id or event.is_a("Crashed"):
+    if event.source != SOURCE or not event.run_id or _is_the_announcement(event):
         return ""
     beat = turn.memory(Beat, HEARTBEAT, join(event.run_id))
     if beat is None:
@@ -208,6 +208,11 @@ def refusal(turn: Turn, event: Event, token: str | None) -> str:
     if token is None and utc(event.time) <= utc(beat.declared_at):
         return ""
     return too_late(event, beat)
+
+
+def _is_the_announcement(event: Event) -> bool:
+    """Whether the event says that its run is dead; told twice, it is one event."""
+    return not event.task and event.is_a("Crashed")
 
 
 def ends_well(event: Event) -> bool:

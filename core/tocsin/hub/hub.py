@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tocsin.clock import Clock
+from tocsin.crashpoints import Point, reached
 from tocsin.hub import heartbeats
 from tocsin.hub.engine import POSTPONED, Engine
 from tocsin.hub.heart import Heart
@@ -24,7 +25,7 @@ from tocsin.plugins.calls import Hooks
 from tocsin.routing.router import Route
 from tocsin.settings import Config
 from tocsin.settings.alerts import RouteOptions
-from tocsin.store.protocol import Store
+from tocsin.store.protocol import Store, Transaction
 from tocsin.store.records import StoreError
 from tocsin_hooks.errors import FilterError
 from tocsin_hooks.events import Event, event_id
@@ -167,6 +168,7 @@ class Hub:
         if self.outbox is not None and not event.will_retry:
             event = self._route(self.outbox, event, notes)
         self.hooks.observe(event)
+        reached(Point.PUBLISH_DONE)
         return settled
 
     def live_by(self, heart: Heart) -> None:
@@ -209,7 +211,15 @@ class Hub:
         if not (ends or self._matters(outbox, event, extra)):
             return Result(event, kept=False)
         now = self.clock.now()
-        result = outbox.store.transact(lambda tx: outbox.engine.take(tx, event, extra, now=now, token=token))
+        reached(Point.PUBLISH_BEGUN)
+
+        def take(tx: Transaction) -> Result:
+            taken = outbox.engine.take(tx, event, extra, now=now, token=token)
+            reached(Point.PUBLISH_INSIDE)
+            return taken
+
+        result = outbox.store.transact(take)
+        reached(Point.PUBLISH_COMMITTED)
         if ends and self.heart is not None:
             self.heart.forget(event)
         self._settled(outbox, result)
@@ -223,7 +233,14 @@ class Hub:
         if self.outbox is None:
             return False
         outbox, now = self.outbox, self.clock.now()
-        result = outbox.store.transact(lambda tx: outbox.engine.bury(tx, key, process, how, now=now))
+
+        def declare(tx: Transaction) -> Result:
+            declared = outbox.engine.bury(tx, key, process, how, now=now)
+            reached(Point.BURY_INSIDE)
+            return declared
+
+        result = outbox.store.transact(declare)
+        reached(Point.BURY_DONE)
         self._settled(outbox, result)
         return bool(result.crashed)
 
@@ -250,6 +267,21 @@ class Hub:
             self._say_once(result.refused)
         for event in result.crashed:
             self.hooks.observe(event)
+        if result.suppressed and self.hooks.hears_suppressed:
+            self._tell_suppressed(outbox, result)
+
+    def _tell_suppressed(self, outbox: Outbox, result: Result) -> None:
+        events = {} if result.event is None else {result.event.id: result.event}
+        if wanted := {each.event for each in result.suppressed} - set(events):
+            try:
+                found = outbox.store.transact(lambda tx: [tx.event(event_id) for event_id in wanted], keep=False)
+            except StoreError as error:
+                _log.warning("observers are not told of all that is not sent: %s", error)
+                found = []
+            events |= {event.id: event for event in found if event is not None}
+        for each in result.suppressed:
+            if (event := events.get(each.event)) is not None:
+                self.hooks.suppressed(event, each.stage, each.reason, route=each.route, channel=each.channel)
 
     # ------------------------------------------------------------ time
 

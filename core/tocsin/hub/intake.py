@@ -129,18 +129,22 @@ def offer(turn: Turn, case: Case, facts: StoredFacts) -> None:
         return
     mute(turn, case, ruling)
     if ruling.stage == "inhibit" and (hidden := facts.hidden_by(case)) is not None:
-        _count_hidden(turn, hidden.source, mark=hidden.inhibition.mark)
+        _count_hidden(turn, case, hidden.source, mark=hidden.inhibition.mark)
     if ruling.then == DIGEST:
         collect(turn, case, ruling.until, window=ruling.rule)
     elif ruling.then == NOTICE:
         facts.keep(case.key)
         flapping.freeze(turn, case)
+    elif ruling.stage == "flap":
+        flapping.follow(turn, case)
 
 
-def _count_hidden(turn: Turn, source: Incident, *, mark: bool) -> None:
-    current = turn.incident(source.number)
-    if current is None:
-        return
+def _count_hidden(turn: Turn, case: Case, source: Incident, *, mark: bool) -> None:
+    current, counted = turn.incident(source.number), (source.key, case.event.id)
+    goes_on = case.incident is not None and case.incident.opened_at != utc(case.event.time)
+    if current is None or goes_on or counted in turn.hidden:
+        return  # a problem counts once, however many channels would hear of it, and however often it fails
+    turn.hidden.add(counted)
     turn.tx.put_incident(replace(current, hides=current.hides + 1))
     for member in turn.memories(Member, MEMBER, subject=source.key):
         write_member(turn, replace(member, hides=current.hides + 1))
@@ -160,14 +164,14 @@ def resume(turn: Turn, key: str) -> None:
         event = turn.event(muted.event)
         if event is not None:
             facts = StoredFacts(turn, event)
-            offer(turn, Case(event, muted.key, target, held=muted.held, resumed=not muted.held), facts)
+            offer(turn, Case(event, muted.key, target, held=True, resumed=not muted.held), facts)
         return
     incident = turn.tx.incident(muted.key)
     event = None if incident is None else turn.event(incident.event)
     if incident is None or event is None:
         return
     facts = StoredFacts(turn, event)
-    offer(turn, Case(event, muted.key, target, incident, held=muted.held, resumed=not muted.held), facts)
+    offer(turn, Case(event, muted.key, target, incident, held=True, resumed=not muted.held), facts)
     facts.keep(muted.key)
 
 

@@ -54,7 +54,8 @@ def end(turn: Turn, silence: Silence, *, by: str, resume: Callable[[Turn, str], 
 
 
 def speak(turn: Turn, silence_id: str, resume: Callable[[Turn, str], None]) -> None:
-    """Offer again what a silence muted."""
+    """Offer again what a silence muted, and let escalations go on that it held up."""
+    turn.escalate += [cell.key for cell in turn.tx.cells("escalation")]
     for cell in turn.tx.cells("muted", parent=f"silence:{silence_id}"):
         resume(turn, cell.key)
 

@@ -7,6 +7,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from tocsin.errors import TocsinError
@@ -18,6 +19,15 @@ CAPACITY = 64 * 1024 * 1024
 
 class SpillError(TocsinError):
     """The spill file cannot take, or give back, an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spilled:
+    """What waits in a spill file."""
+
+    path: Path
+    events: int = 0
+    size: int = 0
 
 
 def default_folder() -> Path:
@@ -63,13 +73,29 @@ class Spill:
         except OSError as error:
             raise SpillError(f"spill file '{self.path}' cannot be written: {error.strerror}") from error
 
+    def waiting(self) -> Spilled:
+        """What waits to be given back. Raises SpillError when that cannot be told."""
+        events = size = 0
+        try:
+            for path in (self.path, self._aside):
+                if path.exists():
+                    data = path.read_bytes()
+                    events, size = events + data.count(b"\n"), size + len(data)
+        except OSError as error:
+            raise SpillError(f"spill file '{self.path}' cannot be read: {error.strerror}") from error
+        return Spilled(self.path, events, size)
+
+    @property
+    def _aside(self) -> Path:
+        return self.path.with_name(self.path.name + ".replay")
+
     def replay(self, store: Callable[[Event, Sequence[str]], None]) -> None:
         """Give each event to `store`, oldest first; the file goes when all were taken.
 
         The file is set aside first, so that an event spilled meanwhile starts another. What `store` raises ends the
         replay; the file stays for the next one.
         """
-        aside = self.path.with_name(self.path.name + ".replay")
+        aside = self._aside
         try:
             if not aside.exists():
                 if not self.path.exists():

@@ -57,8 +57,9 @@ def look(turn: Turn, key: str) -> None:
     event = turn.event(found.event)
     if event is not None:
         planned = Planned(
-            found.channel, found.route, Action.EVENT, reason=Why.SUMMARY, nonce="summary", count=summary.count,
-            within=option.within,
+            found.channel, found.route, Action.EVENT, reason=Why.SUMMARY,
+            nonce=f"summary {turn.now.isoformat()}",  # the event may be cut, and summed up, more than once
+            count=summary.count, within=option.within,
         )  # fmt: skip
         turn.plan(event, planned)
     _rest(turn, key, Throttled(summary.memory, found.route, found.channel), turn.now + option.within)

@@ -53,6 +53,8 @@ class Turn:
     """Whether a document was written whose time will come."""
     events: dict[str, Event] = field(default_factory=dict)
     """Events that were looked up."""
+    hidden: set[tuple[str, str]] = field(default_factory=set)
+    """The keys of sources and the ids of the events counted as hidden by them."""
     crashed: list[Event] = field(default_factory=list)
     """Events of runs that were declared dead."""
     attended_since: datetime | None = None

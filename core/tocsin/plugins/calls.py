@@ -179,6 +179,15 @@ class Hooks:
         """Tell that nothing more will be tried."""
         self._ask("tocsin_delivery_dead", message=message, error=error)
 
+    @property
+    def hears_suppressed(self) -> bool:
+        """Whether any plugin wants to know what is not sent."""
+        return bool(self._impls("tocsin_suppressed"))
+
+    def suppressed(self, event: Event, stage: str, reason: str, *, route: str = "", channel: str = "") -> None:
+        """Tell that something of an event is not sent."""
+        self._ask("tocsin_suppressed", event=event, stage=stage, reason=reason, route=route, channel=channel)
+
     # ------------------------------------------------------------ start-up
 
     def startup(self, version: str) -> None:

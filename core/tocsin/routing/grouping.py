@@ -59,8 +59,8 @@ class Member:
     """`retry` or `next_run`, after which sort of success it is over; empty while it is not."""
     problem: str = ""
     """Once it has recovered: the id of the last event before that."""
-    frozen: bool = False
-    """It is flapping: nothing of it is news until it is calm."""
+    frozen: Mapping[str, str] = field(default_factory=dict)
+    """By channel: the route on which it is flapping. Nothing of it is news there until it is calm."""
     hides: int = 0
     acked_by: str = ""
     again: bool = False
@@ -91,6 +91,8 @@ class Group:
     labels: Mapping[str, str] = field(default_factory=dict)
     first_flush: datetime | None = None
     last_flush: datetime | None = None
+    last_recovery: datetime | None = None
+    """When a message left that told of the recovery of a part."""
     channels: Mapping[str, Log] = field(default_factory=dict)
     window: str = ""
     """Of a digest: the window at whose end it leaves."""
@@ -134,9 +136,9 @@ def dedup(
     """
     log = group.channels.get(channel)
     mine = sorted((m for m in members if channel in m.targets), key=lambda m: (m.at, m.key), reverse=True)
-    live = [m for m in mine if not m.frozen]
+    live = [m for m in mine if channel not in m.frozen]
     firing = [m for m in live if not m.recovered]
-    told = [m for m in mine if channel in m.told]
+    told = [m for m in mine if m.told.get(channel, RECOVERED) != RECOVERED]
     over = [m for m in live if m.recovered and m.told.get(channel, RECOVERED) != RECOVERED]
     shown = tuple(m for m in mine if not m.recovered or m in over)
     everything_over = bool(over) and not any(not m.recovered for m in mine)
@@ -146,9 +148,9 @@ def dedup(
         return "an escalation speaks here"
     if not told:
         if not firing:
-            return "it was over before it was told" if mine and not any(m.frozen for m in mine) else "nothing is wrong"
+            return "it was over before it was told" if mine and len(live) == len(mine) else "nothing is wrong"
         return _telling(Action.OPEN, "first", shown, firing, channel)
-    unseen = [m for m in firing if channel not in m.told]
+    unseen = [m for m in firing if m.told.get(channel, RECOVERED) == RECOVERED]
     if unseen:
         return _telling(Action.UPDATE, "new", shown, unseen, channel)
     if everything_over:
@@ -172,7 +174,7 @@ def dedup(
 
 
 def _telling(action: Action, reason: str, shown: Sequence[Member], news: Sequence[Member], channel: str) -> Telling:
-    quiet = [m.targets[channel].silent or (m.again and bool(m.acked_by)) for m in news]
+    quiet = [m.targets[channel].silent or (m.again and bool(m.acked_by) and channel in m.told) for m in news]
     silent = all(quiet) and action in (Action.OPEN, Action.UPDATE)
     return Telling(action, reason, tuple(shown), tuple(news), silent)
 
@@ -232,9 +234,10 @@ def due_after_recovery(
 ) -> datetime:
     """When a group is told that a member has recovered: at once if it was the last, or the first in a while.
 
-    The next ones within `wait` are collected: a run that succeeds after many failures ends many incidents at a time.
+    Those that follow a message about another within `wait` are collected: a run that succeeds after many failures ends
+    many incidents at a time.
     """
-    last = group.last_flush
+    last = group.last_recovery
     wanted = now if last is None or all(m.recovered for m in members) else max(now, last + options.wait)
     return wanted if due is None else min(due, wanted)
 
@@ -243,10 +246,10 @@ def repeat_due(group: Group, members: Iterable[Member], repeat: timedelta | None
     """When the next reminder is due, exactly `repeat` after the last message; None when nobody needs one."""
     if repeat is None:
         return None
-    firing = [m for m in members if not m.recovered and not m.frozen and not m.acked_by]
+    firing = [m for m in members if not m.recovered and not m.acked_by]
     times = [
         log.sent_at + repeat
         for channel, log in group.channels.items()
-        if not log.extra and any(channel in m.told for m in firing)
+        if not log.extra and any(channel in m.told and channel not in m.frozen for m in firing)
     ]
     return min(times, default=None)

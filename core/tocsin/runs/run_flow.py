@@ -108,6 +108,7 @@ def _on_schedule(
         check_names(run.flow.name, run.flow.parameters(), parameters)
         end = run.once(parameters, values, event.start_time, **first)
         first = {}
+        values.pop("flow_run_id", None)  # of the first run: each later one is a run of its own
 
 
 @dataclass

@@ -13,8 +13,8 @@ from tocsin_hooks.filters import Filter, parse
 BUILTIN = {
     "upstream": Inhibition(
         name="upstream",
-        source=parse("is_failed and not state=TriggerFailed"),
-        target=parse("state=TriggerFailed"),
+        source=parse("is_failed and not has_cause"),
+        target=parse("state=TriggerFailed or is_task and has_cause"),
         equal=("run_id", "flow"),
         mark=True,
         builtin=True,
@@ -22,7 +22,7 @@ BUILTIN = {
     "flow": Inhibition(
         name="flow",
         source=parse("is_failed and is_task"),
-        target=parse("is_failed and is_flow"),
+        target=parse("is_failed and is_flow and not is_crashed"),
         equal=("run_id", "flow"),
         builtin=True,
     ),

@@ -13,9 +13,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from tocsin.settings.document import Document
-from tocsin.settings.issues import Problem, listed, near
+from tocsin.settings.issues import Problem, listed, near, nearest
 from tocsin.settings.locate import KeyPath
-from tocsin.settings.models import CHANNEL_KEYS, RetryPolicy
+from tocsin.settings.models import CHANNEL_KEYS, Sending
 from tocsin.settings.paths import data_path, spoken
 from tocsin.settings.settings import ChannelSettings
 from tocsin.settings.translate import CHANNEL, described, translate
@@ -33,6 +33,13 @@ THROUGH_APPRISE = frozenset(
 
 _PLAIN = (str, int, float, bool, dt.timedelta, dt.datetime, dt.date, dt.time, type(None))
 _NESTS = (list, tuple, set, frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class SentChannel(ChannelSettings):
+    """A channel with all that the config says of how it is sent to."""
+
+    sending: Sending = field(default_factory=Sending)
 
 
 @dataclass(frozen=True)
@@ -54,12 +61,14 @@ def channel_settings(
     document: Document, channels: Mapping[str, Mapping[str, Any]], installed: Installed, *, inline_secrets: bool
 ) -> tuple[dict[str, ChannelSettings], list[Problem]]:
     """The settings of the channels that are right, and the problems of the others."""
-    settings, problems = {}, []
+    settings: dict[str, ChannelSettings] = {}
+    problems: list[Problem] = []
     context = {"base": document.source.base, "inline_secrets": inline_secrets}
     for name, table in channels.items():
         path: KeyPath = ("channels", name)
-        retry, found = _retry(document, path, table)
+        sending, found = _sending(document, path, table)
         problems += found
+        problems += _sending_problems(document, path, sending, channels)
         kind = table.get("type")
         if not isinstance(kind, str) or kind not in installed.types:
             problems.append(_type_problem(document, path, table, installed))
@@ -68,16 +77,30 @@ def channel_settings(
         config, found = _own_settings(document, path, table, channel_type, context)
         problems += found
         if config is not None:
-            settings[name] = ChannelSettings(name, channel_type, config, retry)
+            settings[name] = SentChannel(name, channel_type, config, sending.retry, sending)
     return settings, problems
 
 
-def _retry(document: Document, path: KeyPath, table: Mapping[str, Any]) -> tuple[RetryPolicy, list[Problem]]:
+def _sending(document: Document, path: KeyPath, table: Mapping[str, Any]) -> tuple[Sending, list[Problem]]:
+    own = {key: table[key] for key in Sending.model_fields if key in table}
     try:
-        return RetryPolicy.model_validate(table.get("retry", {})), []
+        return Sending.model_validate(own), []
     except ValidationError as error:
-        found = translate(error, document, RetryPolicy, codes=CHANNEL, prefix=(*path, "retry"))
-        return RetryPolicy(), [each.problem for each in found]
+        found = translate(error, document, Sending, codes=CHANNEL, prefix=path)
+        return Sending(), [each.problem for each in found]
+
+
+def _sending_problems(
+    document: Document, path: KeyPath, sending: Sending, channels: Mapping[str, Any]
+) -> Iterator[Problem]:
+    where, fallback = f"[channels.{path[1]}]", sending.fallback
+    if fallback == path[1]:
+        text = f"{where} falls back to itself, '{fallback}'"
+        yield Problem("E405", text, document.at((*path, "fallback")), "name another channel, or leave it out")
+    elif fallback is not None and fallback not in channels:
+        hint = nearest(fallback, list(channels)) or f"channels: {listed(channels)}"
+        text = f"{where} falls back to unknown channel '{fallback}'"
+        yield Problem("E405", text, document.at((*path, "fallback")), hint)
 
 
 def _own_settings(

@@ -124,6 +124,7 @@ class _Parts:
             defaults=self._defaults(),
             store=StoreSettings(_absolute(source.base, file.store.path), file.store.retention, file.store.history),
             delivery=file.delivery,
+            hub=file.hub,
             plugins=file.plugins,
             filters=self.expressions.named,
             channels=self.channels,

@@ -11,18 +11,21 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StrictStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StrictStr, model_validator
 from pydantic_core import PydanticCustomError
 
 from tocsin.settings.alert_tables import EscalationTable, InhibitTable, WatchTable, WindowTable
 from tocsin.settings.calendar_values import Zone
+from tocsin.settings.listening import HubSettings
 from tocsin.settings.option_tables import Options, RouteTable
-from tocsin.settings.tables import Table, Text
+from tocsin.settings.rate import Rate
+from tocsin.settings.tables import Table, Text, refused
 from tocsin_hooks.durations import Duration
 
 FORMAT = 1
 """The version of the file format that this tocsin reads."""
 
+_LONGEST_SEND = timedelta(hours=1)
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _PYTHON = '{ python = "module:function" }'
 
@@ -63,6 +66,16 @@ class DeliverySettings(Table):
     """How long a process that ends waits for its last messages to leave."""
     lease: Duration = timedelta(seconds=60)
     """How long a worker has for one attempt before another takes the delivery over."""
+    heartbeat: Duration = timedelta(seconds=15)
+    """How often a run says that it is under way."""
+    dead_after: Duration = timedelta(seconds=60)
+    """How long a run on another host may be silent before it is declared dead."""
+
+    @model_validator(mode="after")
+    def _beats_in_time(self) -> DeliverySettings:
+        if self.dead_after < 3 * self.heartbeat:
+            raise PydanticCustomError("order", "'dead_after' is shorter than three times 'heartbeat'")
+        return self
 
 
 class RetryPolicy(Table):
@@ -80,6 +93,35 @@ class RetryPolicy(Table):
         if self.first > self.max:
             raise PydanticCustomError("order", "'first' is longer than 'max'")
         return self
+
+
+def _rate(value: Any) -> Any:
+    if value is None or isinstance(value, Rate):
+        return value
+    try:
+        return Rate.parse(value if isinstance(value, str) else "")
+    except ValueError as error:
+        raise refused("E405", str(error), hint="write it as '1/s' or '1/s, 20/m'") from None
+
+
+def _bearable(deadline: timedelta | None) -> timedelta | None:
+    if deadline is not None and deadline > _LONGEST_SEND:
+        raise refused("E405", "must be at most 1h: a send that hangs keeps a thread that long")
+    return deadline
+
+
+class Sending(Table):
+    """The keys of a channel that say how it is sent to, whatever its type."""
+
+    retry: RetryPolicy = RetryPolicy()
+    rate: Annotated[Rate | None, BeforeValidator(_rate)] = None
+    """How often it may be sent to; what would be more waits."""
+    deadline: Annotated[Duration | None, AfterValidator(_bearable)] = None
+    """How long one send may take in all; None leaves it to tocsin."""
+    fallback: Text | None = None
+    """The channel where it is announced that a message did not arrive here."""
+    isolate: StrictBool = False
+    """Whether it is sent to from a process of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +159,7 @@ class PluginSettings(Table):
 
 
 class File(Table):
-    """The whole file. What is in a channel beside `type` and `retry` is for its plugin to judge."""
+    """The whole file. What is in a channel beside `CHANNEL_KEYS` is for its plugin to judge."""
 
     version: Annotated[StrictInt, Field(ge=1)] = FORMAT
     project: StrictStr = ""
@@ -127,6 +169,7 @@ class File(Table):
     defaults: DefaultsTable = DefaultsTable()
     store: StoreTable = StoreTable()
     delivery: DeliverySettings = DeliverySettings()
+    hub: HubSettings = HubSettings()
     plugins: PluginSettings = PluginSettings()
     filters: dict[Text, Annotated[StrictStr | PythonFilter, BeforeValidator(_filter)]] = Field(default_factory=dict)
     channels: dict[Text, dict[str, Any]] = Field(default_factory=dict)
@@ -146,7 +189,7 @@ class File(Table):
     server: dict[str, Any] = Field(default_factory=dict)
 
 
-CHANNEL_KEYS = ("type", "retry")
+CHANNEL_KEYS = ("type", *Sending.model_fields)
 """The keys of a channel that are tocsin's own; all others belong to its plugin."""
 
 RUN_TABLES = ("flows", "tasks", "logging", "context", "engine", "server")
@@ -156,6 +199,7 @@ _SECTIONS: dict[str, type[Table]] = {
     "defaults": DefaultsTable,
     "store": StoreTable,
     "delivery": DeliverySettings,
+    "hub": HubSettings,
     "plugins": PluginSettings,
 }
 _NAMED: dict[str, type[Table]] = {

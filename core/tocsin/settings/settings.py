@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tocsin.settings.alerts import Escalation, Inhibition, RouteOptions, Watch, Window
 from tocsin.settings.issues import Position
+from tocsin.settings.listening import HubSettings
 from tocsin.settings.models import DeliverySettings, PluginSettings, RecoverSettings, RetryPolicy
 from tocsin_hooks.channels import ChannelConfig, ChannelType
 from tocsin_hooks.filters import Filter
@@ -84,6 +85,7 @@ class Config:
     defaults: DefaultSettings
     store: StoreSettings
     delivery: DeliverySettings = field(default_factory=DeliverySettings)
+    hub: HubSettings = field(default_factory=HubSettings)
     plugins: PluginSettings = field(default_factory=PluginSettings)
     filters: Mapping[str, Filter] = field(default_factory=dict)
     channels: Mapping[str, ChannelSettings] = field(default_factory=dict)

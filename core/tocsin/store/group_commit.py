@@ -68,6 +68,11 @@ class Writers:
         result: T = piece.result
         return result
 
+    def waiting(self) -> int:
+        """How many threads wait for their work to be done."""
+        with self._guard:
+            return len(self._waiting)
+
     def _await(self, piece: _Piece) -> None:
         try:
             piece.turn.acquire()

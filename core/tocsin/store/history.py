@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,6 +18,7 @@ from tocsin.store.records import (
     storable,
     to_micros,
 )
+from tocsin.store.summary import StoreSummary, summarise
 from tocsin_hooks.events import Event
 from tocsin_hooks.messages import Message
 
@@ -133,6 +134,11 @@ def suppressions(db: sqlite3.Connection, event: str | None, since: datetime | No
         (event, 0 if since is None else to_micros(since)),
     )
     return [Suppression(from_micros(at), *rest) for at, *rest in rows]
+
+
+def summary(db: sqlite3.Connection, now: datetime, channels: Collection[str]) -> StoreSummary:
+    """How the outbox stands, without its size."""
+    return summarise(lambda query, *values: db.execute(query, values).fetchall(), now, channels)
 
 
 def prune(db: sqlite3.Connection, before: int) -> int:

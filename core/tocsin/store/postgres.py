@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,8 +14,10 @@ import psycopg
 
 from tocsin.clock import Clock, SystemClock
 from tocsin.store import postgres_claims as claims, postgres_history as history
-from tocsin.store.postgres_connection import Lane, Server, notices
+from tocsin.store.postgres_connection import Counted, Lane, Server, notices
 from tocsin.store.postgres_schema import Db
+from tocsin.store.postgres_settling import settle
+from tocsin.store.postgres_together import Together
 from tocsin.store.postgres_transaction import PostgresTransaction
 from tocsin.store.protocol import Transaction
 from tocsin.store.records import (
@@ -28,7 +30,7 @@ from tocsin.store.records import (
     Suppression,
     from_micros,
 )
-from tocsin.store.together import Together
+from tocsin.store.summary import StoreSummary
 from tocsin_hooks.events import Event
 from tocsin_hooks.messages import Message
 
@@ -118,14 +120,7 @@ class _Own:
 
     def _settle(self, pieces: Sequence[_Settling], mine: _Settling) -> Sequence[_Settling]:  # noqa: ARG002
         outcomes = [outcome for piece in pieces for outcome in piece.outcomes]
-        asked = 0
-
-        def settle(db: Db) -> list[bool]:
-            nonlocal asked
-            asked += 1
-            return claims.settle(db, outcomes, repeated=asked > 1)
-
-        held = iter(self.settling.transact(settle))
+        held = iter(self.settling.transact(Counted(lambda db, again: settle(db, outcomes, repeated=again))))
         for piece in pieces:
             piece.held = [next(held) for _ in piece.outcomes]
         return pieces
@@ -202,12 +197,11 @@ class PostgresStore:
 
     # ------------------------------------------------------------ delivering
 
-    def lease(self, *, now: datetime, ttl: timedelta, limit: int, owner: str) -> list[Leased]:
+    def lease(
+        self, *, now: datetime, ttl: timedelta, limit: int, owner: str, but: Collection[str] = ()
+    ) -> list[Leased]:
         """See `Store.lease`."""
-        return self._own.claiming.transact(
-            lambda db: claims.claim(db, now=now, ttl=ttl, limit=limit, owner=owner),
-            again=False,  # what was claimed without an answer becomes due when its lease runs out
-        )
+        return self.exchange((), now=now, ttl=ttl, limit=limit, owner=owner, but=but)[1]
 
     def record(self, outcomes: Sequence[Outcome]) -> list[bool]:
         """See `Store.record`."""
@@ -216,23 +210,49 @@ class PostgresStore:
             self._own.settlers.do(settling)
         return settling.held
 
+    def exchange(
+        self,
+        outcomes: Sequence[Outcome],
+        *,
+        now: datetime,
+        ttl: timedelta,
+        limit: int,
+        owner: str,
+        but: Collection[str] = (),
+    ) -> tuple[list[bool], list[Leased]]:
+        """See `Store.exchange`."""
+
+        def work(db: Db, again: bool) -> tuple[list[bool], list[Leased]]:
+            held = settle(db, outcomes, repeated=again) if outcomes else []
+            return held, claims.claim(db, now=now, ttl=ttl, limit=limit, owner=owner, but=but, repeated=again)
+
+        return self._own.claiming.transact(Counted(work))
+
+    def renew(self, deliveries: Sequence[Leased], *, until: datetime) -> int:
+        """See `Store.renew`."""
+        return self._own.claiming.transact(lambda db: claims.renew(db, deliveries, until))
+
+    def give_back(self, deliveries: Sequence[Leased], *, now: datetime) -> int:
+        """See `Store.give_back`."""
+        return self._own.claiming.transact(lambda db: claims.give_back(db, deliveries, now), again=False)
+
     def release(self, is_alive: Callable[[str], bool], *, now: datetime) -> int:
         """See `Store.release`."""
         own = self._own
         gone = [owner for owner in own.asking.look(claims.owners) if not is_alive(owner)]
         return own.claiming.transact(lambda db: claims.release(db, gone, now)) if gone else 0
 
-    def next_due(self, *, now: datetime) -> datetime | None:
+    def next_due(self, *, now: datetime, but: Collection[str] = ()) -> datetime | None:
         """See `Store.next_due`."""
-        return self._own.asking.look(lambda db: claims.next_due(db, now))
+        return self._own.asking.look(lambda db: claims.next_due(db, now, but))
 
-    def waiting(self, *, before: datetime, owner: str, now: datetime) -> int:
+    def waiting(self, *, before: datetime, owner: str, now: datetime, but: Collection[str] = ()) -> int:
         """See `Store.waiting`."""
-        return self._own.asking.look(lambda db: claims.waiting(db, before=before, owner=owner, now=now))
+        return self._own.asking.look(lambda db: claims.waiting(db, before=before, owner=owner, now=now, but=but))
 
     def revive(self, numbers: Sequence[int], *, now: datetime) -> int:
         """See `Store.revive`."""
-        return self._own.claiming.transact(lambda db: claims.revive(db, numbers, now), again=False)
+        return self._own.claiming.transact(lambda db: claims.revive(db, numbers, now), locked=True, again=False)
 
     # ------------------------------------------------------------ history
 
@@ -264,6 +284,10 @@ class PostgresStore:
     def attempts(self, number: int) -> list[AttemptRecord]:
         """See `Store.attempts`."""
         return self._own.reading.look(lambda db: history.attempts(db, number))
+
+    def summary(self, *, now: datetime, channels: Collection[str] = ()) -> StoreSummary:
+        """See `Store.summary`."""
+        return self._own.reading.look(lambda db: history.summary(db, now, channels))
 
     def add_to_inbox(self, message: Message, *, now: datetime) -> None:
         """See `Store.add_to_inbox`."""

@@ -1,24 +1,29 @@
-"""How workers claim deliveries on PostgreSQL, and settle what they claimed."""
+"""How workers claim deliveries on PostgreSQL."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from tocsin.store.coalescing import COALESCED, Waiting, coalesce
 from tocsin.store.coding import load
 from tocsin.store.postgres_schema import Db
-from tocsin.store.records import Leased, Outcome, Planned, from_micros, to_micros
-from tocsin.store.sqlite import LANE_PATIENCE
+from tocsin.store.protocol import DISABLED
+from tocsin.store.records import Leased, Planned, from_micros, to_micros
+from tocsin.store.sqlite_claims import LANE_PATIENCE
 from tocsin_hooks.events import Event
 from tocsin_hooks.messages import Action, Receipt
 
+_LONGEST_LANE = 1000  # of one thread and channel looked at in one go
+
 _HEADS_OF_LANES = (
-    "FROM deliveries AS d WHERE d.status IN ('pending', 'leased') AND (d.thread = '' OR"
-    " (SELECT ahead.number FROM deliveries AS ahead WHERE ahead.thread = d.thread AND ahead.thread <> ''"
-    "  AND ahead.channel = d.channel AND ahead.number < d.number"
-    "  AND ahead.status IN ('pending', 'leased') AND ahead.created_at > %(patience)s LIMIT 1) IS NULL)"
+    "FROM deliveries AS d WHERE d.status IN ('pending', 'leased') AND d.channel <> ALL (%(but)s::text[])"
+    " AND (d.thread = '' OR"
+    "  (SELECT ahead.number FROM deliveries AS ahead WHERE ahead.thread = d.thread AND ahead.thread <> ''"
+    "   AND ahead.channel = d.channel AND ahead.number < d.number"
+    "   AND ahead.status IN ('pending', 'leased') AND ahead.created_at > %(patience)s LIMIT 1) IS NULL)"
 )
 """The deliveries that no older one of the same thread and channel holds up.
 
@@ -27,174 +32,119 @@ that wait). What is ahead is judged by what is committed, not by who has locked 
 claiming, and that this one therefore skips, still holds up what is behind it.
 """
 
-_CLAIM = (
-    f"WITH heads AS (SELECT d.number, d.due_at AS since {_HEADS_OF_LANES} AND d.due_at <= %(at)s"
-    "  ORDER BY d.due_at, d.number LIMIT %(limit)s FOR UPDATE OF d SKIP LOCKED),"
-    # a lease that ran out may have been sent: what is claimed again may be a repetition
-    " claimed AS (UPDATE deliveries AS d SET may_repeat = d.may_repeat OR d.status = 'leased', status = 'leased',"
-    "  token = d.token + 1, attempts = d.attempts + 1, due_at = %(until)s, owner = %(owner)s"
-    "  FROM heads WHERE d.number = heads.number RETURNING d.*, heads.since)"
-    " SELECT c.number, c.id, c.token, c.channel, c.route, c.action, c.template, c.attempts, c.created_at, c.body,"
-    "  c.may_repeat, e.body, e.sequence, r.receipt FROM claimed AS c JOIN events AS e ON e.sequence = c.event"
-    "  LEFT JOIN receipts AS r ON r.thread = c.thread AND r.channel = c.channel ORDER BY c.since, c.number"
+_DUE = (
+    "SELECT d.number, d.thread <> '' AND EXISTS (SELECT FROM deliveries AS o WHERE o.thread = d.thread"
+    "  AND o.thread <> '' AND o.channel = d.channel AND o.number > d.number AND o.status IN ('pending', 'leased'))"
+    f" {_HEADS_OF_LANES} AND d.due_at <= %(at)s"
+    " ORDER BY d.due_at, d.number LIMIT %(limit)s FOR UPDATE OF d SKIP LOCKED"
 )
+_LANE = (
+    "FROM deliveries AS h JOIN deliveries AS d ON d.thread = h.thread AND d.channel = h.channel"
+    " WHERE h.number = %(head)s AND d.thread <> '' AND d.status IN ('pending', 'leased')"
+)
+_LANE_LOCKED = (
+    "SELECT d.number, d.status, d.due_at, d.body, d.may_repeat, e.body FROM deliveries AS d"
+    " JOIN events AS e ON e.sequence = d.event WHERE d.number = ANY (%(numbers)s::bigint[])"
+    " AND d.status IN ('pending', 'leased') ORDER BY d.number FOR UPDATE OF d SKIP LOCKED"
+)
+_TOLD = (
+    "SELECT EXISTS (SELECT FROM receipts AS r JOIN deliveries AS h ON h.thread = r.thread AND h.channel = r.channel"
+    " WHERE h.number = %(head)s)"
+)
+_CLAIM = (
+    # a lease that ran out may have been sent: what is claimed again may be a repetition
+    "UPDATE deliveries SET may_repeat = may_repeat OR status = 'leased', status = 'leased', token = token + 1,"
+    " attempts = attempts + 1, due_at = %(until)s, owner = %(owner)s WHERE number = ANY (%(numbers)s::bigint[])"
+)
+_CLAIMED = (
+    "SELECT d.number, d.id, d.token, d.channel, d.route, d.action, d.template, d.attempts, d.created_at, d.body,"
+    " d.may_repeat, e.body, e.sequence, r.receipt FROM deliveries AS d JOIN events AS e ON e.sequence = d.event"
+    " LEFT JOIN receipts AS r ON r.thread = d.thread AND r.channel = d.channel"
+    " WHERE d.number = ANY (%(numbers)s::bigint[])"
+)
+_MINE = "SELECT number FROM deliveries WHERE status = 'leased' AND owner = %(owner)s AND due_at = %(until)s"
 
 
-def claim(db: Db, *, now: datetime, ttl: timedelta, limit: int, owner: str) -> list[Leased]:
-    """Claim what is due, in one statement."""
-    values = {
+def claim(
+    db: Db,
+    *,
+    now: datetime,
+    ttl: timedelta,
+    limit: int,
+    owner: str,
+    but: Collection[str],
+    repeated: bool = False,
+) -> list[Leased]:
+    """Claim what is due.
+
+    `repeated`: this may have been committed before, when nobody heard of it; then that is what comes back.
+    """
+    values: dict[str, Any] = {
         "at": to_micros(now),
         "until": to_micros(now + ttl),
         "patience": to_micros(now - LANE_PATIENCE),
         "limit": limit,
         "owner": owner,
+        "but": list(but),
     }
-    return [_leased(row) for row in db.execute(_CLAIM, values)]
+    if repeated and (mine := [number for (number,) in db.execute(_MINE, values)]):
+        return _claimed(db, sorted(mine))
+    numbers = []
+    for head, crowded in db.execute(_DUE, values).fetchall():
+        number = _put_together(db, head, values["at"]) if crowded else head
+        if number is not None:
+            numbers.append(number)
+    if not numbers:
+        return []
+    db.execute(_CLAIM, {**values, "numbers": numbers})
+    return _claimed(db, numbers)
 
 
-def next_due(db: Db, now: datetime) -> datetime | None:
-    """When there is next something to claim."""
-    row = db.execute(
-        f"SELECT d.due_at {_HEADS_OF_LANES} ORDER BY d.due_at, d.number LIMIT 1",
-        {"patience": to_micros(now - LANE_PATIENCE)},
-    ).fetchone()
-    return None if row is None else from_micros(row[0])
+def _put_together(db: Db, head: int, at: int) -> int | None:
+    """Settle what of the lane behind its head need not be sent; the one that is to be claimed now, if any."""
+    rows = db.execute(f"SELECT d.number {_LANE} ORDER BY d.number LIMIT {_LONGEST_LANE}".encode(), {"head": head})
+    numbers = [number for (number,) in rows]
+    if numbers[0] != head:
+        return head  # an older one may still arrive: what is behind it cannot be judged
+    locked = {row[0]: row for row in db.execute(_LANE_LOCKED, {"numbers": numbers})}
+    lane: list[Waiting] = []
+    for number in numbers:
+        if number not in locked:  # somebody is doing something with it
+            break
+        _, status, due, planned, may_repeat, event = locked[number]
+        if due > at or (status == "leased" and number != head):
+            break
+        lane.append(_waiting(number, planned, event, may_have_arrived=may_repeat or status == "leased"))
+    told = db.execute(_TOLD, {"head": head}).fetchone() == (True,)
+    dropped = coalesce(lane, told=told)
+    _settle_coalesced(db, dropped, at)
+    return next((each.number for each in lane if each.number not in dropped), None)
 
 
-def waiting(db: Db, *, before: datetime, owner: str, now: datetime) -> int:
-    """How many deliveries can be claimed before a time, or are claimed by `owner`."""
-    row = db.execute(
-        f"SELECT count(*) {_HEADS_OF_LANES}"
-        " AND (d.due_at <= %(before)s OR d.status = 'leased' AND d.owner = %(owner)s)",
-        {"before": to_micros(before), "owner": owner, "patience": to_micros(now - LANE_PATIENCE)},
-    ).fetchone()
-    return 0 if row is None else int(row[0])
+def _waiting(number: int, planned: str, event: str, *, may_have_arrived: bool) -> Waiting:
+    told = Event.from_json(event)
+    return Waiting(number, load(Planned, planned), told.is_a("Failed") and not told.will_retry, may_have_arrived)
 
 
-def release(db: Db, gone: Sequence[str], now: datetime) -> int:
-    """Make due at once what owners that are gone had claimed."""
-    # the status stays 'leased', so that the next claim knows that this may be a repetition
-    return db.execute(
-        "UPDATE deliveries SET due_at = %s, owner = '' WHERE status = 'leased' AND owner = ANY(%s)",
-        (to_micros(now), list(gone)),
-    ).rowcount
-
-
-def owners(db: Db) -> list[str]:
-    """Who holds claims, other than those that were released."""
-    return [
-        owner
-        for (owner,) in db.execute("SELECT DISTINCT owner FROM deliveries WHERE status = 'leased' AND owner <> ''")
-    ]
-
-
-def revive(db: Db, numbers: Sequence[int], now: datetime) -> int:
-    """Make dead deliveries due now."""
-    return db.execute(
-        "UPDATE deliveries SET status = 'pending', attempts = 0, created_at = %(at)s, due_at = %(at)s,"
-        " finished_at = NULL WHERE number = ANY(%(numbers)s::bigint[]) AND status = 'dead'",
-        {"at": to_micros(now), "numbers": list(numbers)},
-    ).rowcount
-
-
-# ---------------------------------------------------------------- settling
-
-
-def settle(db: Db, outcomes: Sequence[Outcome], *, repeated: bool) -> list[bool]:
-    """Write down how attempts ended; False for each whose lease was lost.
-
-    `repeated`: this may have been committed before, when nobody heard of it; then it stays as it is.
-    """
-    numbers = sorted({outcome.delivery.number for outcome in outcomes})
-    standing = {
-        number: (token, status)
-        for number, token, status in db.execute(
-            "SELECT number, token, status FROM deliveries WHERE number = ANY(%s::bigint[]) ORDER BY number FOR UPDATE",
-            (numbers,),
-        )
-    }
-    written = _written(db, numbers) if repeated else {}
-    result, fresh = [], []
-    for outcome in outcomes:
-        number, token = outcome.delivery.number, outcome.delivery.token
-        known = written.get((number, token, to_micros(outcome.at)))
-        held = known != "lease lost" if known else standing.get(number) == (token, "leased")
-        result.append(held)
-        if known is None and number in standing:
-            fresh.append((outcome, held))
-        if held and known is None:
-            standing[number] = (token, outcome.status)
-    _write(db, fresh)
-    return result
-
-
-def _written(db: Db, numbers: list[int]) -> dict[tuple[int, int, int], str]:
-    rows = db.execute(
-        "SELECT delivery, token, at, outcome FROM attempts WHERE delivery = ANY(%s::bigint[])", (numbers,)
-    )
-    return {(delivery, token, at): outcome for delivery, token, at, outcome in rows}
-
-
-def _write(db: Db, outcomes: Sequence[tuple[Outcome, bool]]) -> None:
-    settled = [outcome for outcome, held in outcomes if held]
+def _settle_coalesced(db: Db, dropped: Mapping[int, str], at: int) -> None:
+    if not dropped:
+        return
     with db.cursor() as cursor:
-        if settled:
-            cursor.executemany(
-                "UPDATE deliveries SET status = %s, due_at = %s, owner = '', finished_at = %s, reason = %s,"
-                " detail = %s, receipt = %s, may_repeat = may_repeat OR %s WHERE number = %s",
-                [_settled(outcome) for outcome in settled],
-            )
-        if outcomes:
-            cursor.executemany(
-                "INSERT INTO attempts (delivery, token, at, took, outcome, reason, detail)"
-                " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-                [_attempt(outcome, held=held) for outcome, held in outcomes],
-            )
-        if kept := [_kept(outcome) for outcome in settled if _worth_keeping(outcome)]:
-            cursor.executemany(
-                "INSERT INTO receipts (thread, channel, receipt, at) VALUES (%s, %s, %s, %s)"
-                " ON CONFLICT (thread, channel) DO UPDATE SET receipt = excluded.receipt, at = excluded.at",
-                kept,
-            )
+        cursor.executemany(
+            "UPDATE deliveries SET status = 'delivered', owner = '', finished_at = %s, reason = %s, detail = %s"
+            " WHERE number = %s",
+            [(at, COALESCED, detail, number) for number, detail in dropped.items()],
+        )
+        cursor.executemany(
+            "INSERT INTO attempts (delivery, token, at, took, outcome, reason, detail)"
+            " SELECT number, token, %s, 0, %s, '', %s FROM deliveries WHERE number = %s",
+            [(at, COALESCED, detail, number) for number, detail in dropped.items()],
+        )
 
 
-def _settled(outcome: Outcome) -> tuple[Any, ...]:
-    return (
-        outcome.status,
-        to_micros(outcome.retry_at or outcome.at),
-        None if outcome.retry_at else to_micros(outcome.at),
-        outcome.reason or "",
-        outcome.detail,
-        _json(outcome.receipt),
-        outcome.unknown,
-        outcome.delivery.number,
-    )
-
-
-def _attempt(outcome: Outcome, *, held: bool) -> tuple[Any, ...]:
-    return (
-        outcome.delivery.number,
-        outcome.delivery.token,
-        to_micros(outcome.at),
-        outcome.took // timedelta(microseconds=1),
-        "lease lost" if not held else "unknown" if outcome.unknown else outcome.status,
-        outcome.reason or "",
-        outcome.detail,
-    )
-
-
-def _worth_keeping(outcome: Outcome) -> bool:
-    # one that sent nothing, and remembers nothing, must not take the place of one that did
-    receipt = outcome.receipt
-    return bool(receipt is not None and (receipt.sent or receipt.reference) and outcome.delivery.planned.thread)
-
-
-def _kept(outcome: Outcome) -> tuple[Any, ...]:
-    return (outcome.delivery.planned.thread, outcome.delivery.channel, _json(outcome.receipt), to_micros(outcome.at))
-
-
-def _json(receipt: Receipt | None) -> str | None:
-    return None if receipt is None else json.dumps(receipt.to_dict())
+def _claimed(db: Db, numbers: Sequence[int]) -> list[Leased]:
+    found = {row[0]: _leased(row) for row in db.execute(_CLAIMED, {"numbers": list(numbers)})}
+    return [found[number] for number in numbers]
 
 
 def _leased(row: tuple[Any, ...]) -> Leased:
@@ -215,3 +165,84 @@ def _leased(row: tuple[Any, ...]) -> Leased:
         previous=None if kept is None else Receipt.from_dict(json.loads(kept)),
         may_repeat=may_repeat,
     )
+
+
+# ---------------------------------------------------------------- while it is held
+
+
+_STILL_HELD = (
+    "FROM unnest(%(numbers)s::bigint[], %(tokens)s::bigint[]) AS held (number, token)"
+    " WHERE d.number = held.number AND d.token = held.token AND d.status = 'leased'"
+)
+
+
+def _claims(deliveries: Sequence[Leased]) -> dict[str, list[int]]:
+    return {"numbers": [each.number for each in deliveries], "tokens": [each.token for each in deliveries]}
+
+
+def renew(db: Db, deliveries: Sequence[Leased], until: datetime) -> int:
+    """Prolong claims that are still held."""
+    return db.execute(
+        f"UPDATE deliveries AS d SET due_at = %(until)s {_STILL_HELD}",
+        {"until": to_micros(until), **_claims(deliveries)},
+    ).rowcount
+
+
+def give_back(db: Db, deliveries: Sequence[Leased], now: datetime) -> int:
+    """Undo claims that came to nothing."""
+    return db.execute(
+        "UPDATE deliveries AS d SET status = 'pending', owner = '', due_at = %(at)s, attempts = d.attempts - 1"
+        f" {_STILL_HELD}",
+        {"at": to_micros(now), **_claims(deliveries)},
+    ).rowcount
+
+
+def owners(db: Db) -> list[str]:
+    """Who holds claims, other than those that were released."""
+    rows = db.execute("SELECT DISTINCT owner FROM deliveries WHERE status = 'leased' AND owner <> ''")
+    return [owner for (owner,) in rows]
+
+
+def release(db: Db, gone: Sequence[str], now: datetime) -> int:
+    """Make due at once what owners that are gone had claimed."""
+    # the status stays 'leased', so that the next claim knows that this may be a repetition
+    return db.execute(
+        "UPDATE deliveries SET due_at = %s, owner = '' WHERE status = 'leased' AND owner = ANY (%s::text[])",
+        (to_micros(now), list(gone)),
+    ).rowcount
+
+
+def revive(db: Db, numbers: Sequence[int], now: datetime) -> int:
+    """Make dead deliveries due now, and switch their channels on."""
+    values = {"kind": DISABLED, "numbers": list(numbers), "at": to_micros(now)}
+    dead = "number = ANY (%(numbers)s::bigint[]) AND status = 'dead'"
+    db.execute(
+        f"DELETE FROM cells WHERE kind = %(kind)s AND key IN (SELECT channel FROM deliveries WHERE {dead})", values
+    )
+    return db.execute(
+        "UPDATE deliveries SET status = 'pending', attempts = 0, created_at = %(at)s, due_at = %(at)s,"
+        f" finished_at = NULL WHERE {dead}",
+        values,
+    ).rowcount
+
+
+# ---------------------------------------------------------------- looking
+
+
+def next_due(db: Db, now: datetime, but: Collection[str]) -> datetime | None:
+    """When there is next something to claim."""
+    row = db.execute(
+        f"SELECT d.due_at {_HEADS_OF_LANES} ORDER BY d.due_at, d.number LIMIT 1",
+        {"patience": to_micros(now - LANE_PATIENCE), "but": list(but)},
+    ).fetchone()
+    return None if row is None else from_micros(row[0])
+
+
+def waiting(db: Db, *, before: datetime, owner: str, now: datetime, but: Collection[str]) -> int:
+    """How many deliveries can be claimed before a time, or are claimed by `owner`."""
+    which = "d.due_at <= %(before)s OR d.status = 'leased' AND d.owner = %(owner)s"
+    row = db.execute(
+        f"SELECT count(*) {_HEADS_OF_LANES} AND ({which})",
+        {"before": to_micros(before), "owner": owner, "patience": to_micros(now - LANE_PATIENCE), "but": list(but)},
+    ).fetchone()
+    return 0 if row is None else int(row[0])

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import psycopg
 from psycopg import errors, sql
@@ -130,6 +130,19 @@ def _prepare(handle: Db, address: Address) -> None:
         " WHERE name = 'synchronous_commit' AND setting IN ('off', 'local')"
     )
     migrate(handle, address.schema, address.name)
+
+
+class Counted(Generic[T]):
+    """Work that wants to know whether it was begun before: then it may have been done, though nobody heard of it."""
+
+    def __init__(self, work: Callable[[Db, bool], T]) -> None:
+        self._work = work
+        self._begun = False
+
+    def __call__(self, db: Db) -> T:
+        """Do the work."""
+        again, self._begun = self._begun, True
+        return self._work(db, again)
 
 
 class Lane:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,6 +18,7 @@ from tocsin.store.records import (
     from_micros,
     to_micros,
 )
+from tocsin.store.summary import StoreSummary, summarise
 from tocsin_hooks.events import Event
 from tocsin_hooks.messages import Message
 
@@ -130,6 +132,15 @@ def suppressions(db: Db, event: str | None, since: datetime | None) -> list[Supp
         {"event": event, "since": 0 if since is None else to_micros(since)},
     )
     return [Suppression(from_micros(at), *rest) for at, *rest in rows]
+
+
+def summary(db: Db, now: datetime, channels: Collection[str]) -> StoreSummary:
+    """How the outbox stands."""
+    found = summarise(
+        lambda query, *values: db.execute(query.replace("?", "%s").encode(), values).fetchall(), now, channels
+    )
+    size = db.execute("SELECT pg_database_size(current_database())").fetchone()
+    return replace(found, size=None if size is None else int(size[0]))
 
 
 # ---------------------------------------------------------------- forgetting

@@ -149,10 +149,10 @@ class PostgresTransaction:
     def cells(self, kind: str, *, parent: str | None = None, subject: str | None = None) -> list[Cell]:
         """See `Transaction.cells`."""
         which = ""
-        for name, value in (("parent", parent), ("subject", subject)):
-            if value is not None and not which:
-                # the index holds no empty ones
-                which = f" AND {_IS.format(name)} AND {name} <> ''" if value else f" AND {name} = ''"
+        if parent is not None:
+            which = f" AND {_IS.format('parent')} AND parent <> ''"
+        elif subject is not None:
+            which = f" AND {_IS.format('subject')} AND subject <> ''"
         rows = self._db.execute(
             f"{_CELL} WHERE kind = %(kind)s{which} ORDER BY key", {"kind": kind, "parent": parent, "subject": subject}
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from tocsin.store.records import (
     AttemptRecord,
@@ -21,6 +21,9 @@ from tocsin.store.records import (
 )
 from tocsin_hooks.events import Event
 from tocsin_hooks.messages import Message
+
+if TYPE_CHECKING:
+    from tocsin.store.summary import StoreSummary
 
 T = TypeVar("T")
 
@@ -162,6 +165,9 @@ class Store(Protocol):
 
     def attempts(self, number: int) -> list[AttemptRecord]:
         """The tries of a delivery, oldest first."""
+
+    def summary(self, *, now: datetime, channels: Collection[str] = ()) -> StoreSummary:
+        """How the outbox stands: for `channels`, and for all others where something waits, is dead or failed lately."""
 
     def revive(self, numbers: Sequence[int], *, now: datetime) -> int:
         """Make dead deliveries due now, under the same id, with their tries counted anew; how many.

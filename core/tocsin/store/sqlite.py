@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -24,6 +25,7 @@ from tocsin.store.records import (
 )
 from tocsin.store.sqlite_claims import LANE_PATIENCE
 from tocsin.store.sqlite_transaction import SqliteTransaction
+from tocsin.store.summary import StoreSummary
 from tocsin_hooks.events import Event
 from tocsin_hooks.messages import Message
 
@@ -179,6 +181,12 @@ class SqliteStore:
         with self._connection.read() as db:
             return history.attempts(db, number)
 
+    def summary(self, *, now: datetime, channels: Collection[str] = ()) -> StoreSummary:
+        """See `Store.summary`."""
+        with self._connection.read() as db:
+            found = history.summary(db, now, channels)
+        return replace(found, size=_bytes(self.path), wal=_bytes(self.path.with_name(self.path.name + "-wal")))
+
     def add_to_inbox(self, message: Message, *, now: datetime) -> None:
         """See `Store.add_to_inbox`."""
         self._write(lambda db: history.add_to_inbox(db, message, now))
@@ -199,3 +207,10 @@ class SqliteStore:
     def close(self) -> None:
         """See `Store.close`."""
         self._connection.close()
+
+
+def _bytes(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None

@@ -18,6 +18,7 @@ from tocsin_hooks.messages import Action, Receipt
 LANE_PATIENCE = timedelta(minutes=15)
 """How long an older delivery of the same thread and channel holds up the ones behind it."""
 
+_WAITED = timedelta(seconds=10)  # from then on a delivery has waited: what follows it is put together with it
 _LONGEST_LANE = 1000  # of one thread and channel looked at in one go
 
 _HEADS_OF_LANES = (
@@ -61,10 +62,12 @@ def claim(
 
 def _put_together(db: sqlite3.Connection, head: int, now: datetime) -> int | None:
     """Settle what of the lane behind its head need not be sent; the one that is to be claimed now, if any."""
+    since = to_micros(now - _WAITED)
     behind = "FROM deliveries AS h JOIN deliveries AS d ON d.thread = h.thread AND d.channel = h.channel"
     waits = "h.number = ? AND d.thread != '' AND d.status IN ('pending', 'leased')"
-    if not db.execute(f"SELECT 1 {behind} WHERE {waits} AND d.number > h.number LIMIT 1", (head,)).fetchone():
-        return head
+    waited = f"{waits} AND d.number > h.number AND (h.attempts > 0 OR h.created_at <= ?)"
+    if not db.execute(f"SELECT 1 {behind} WHERE {waited} LIMIT 1", (head, since)).fetchone():
+        return head  # nothing is behind it, or it has only just been planned
     if db.execute(f"SELECT 1 {behind} WHERE {waits} AND d.number < h.number LIMIT 1", (head,)).fetchone():
         return head  # an older one may still arrive: what is behind it cannot be judged
     at, lane = to_micros(now), []

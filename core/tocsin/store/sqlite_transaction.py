@@ -137,9 +137,15 @@ class SqliteTransaction:
         """See `Transaction.cells`."""
         # the indices are named, for the planner would rather walk a whole kind in the order of its keys
         if parent is not None:
-            rows = self._db.execute(f"{_CELL} INDEXED BY cells_parent WHERE kind = ? AND parent = ? AND parent != '' ORDER BY key", (kind, parent))
+            rows = self._db.execute(
+                f"{_CELL} INDEXED BY cells_parent WHERE kind = ? AND parent = ? AND parent != '' ORDER BY key",
+                (kind, parent),
+            )
         elif subject is not None:
-            rows = self._db.execute(f"{_CELL} INDEXED BY cells_subject WHERE kind = ? AND subject = ? AND subject != '' ORDER BY key", (kind, subject))
+            rows = self._db.execute(
+                f"{_CELL} INDEXED BY cells_subject WHERE kind = ? AND subject = ? AND subject != '' ORDER BY key",
+                (kind, subject),
+            )
         else:
             rows = self._db.execute(f"{_CELL} WHERE kind = ? ORDER BY key", (kind,))
         return [_cell(row) for row in rows]

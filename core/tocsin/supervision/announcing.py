@@ -17,21 +17,26 @@ from tocsin_hooks.states import Crashed, Running, family
 _log = logging.getLogger("tocsin")
 
 
-def announce(assembly: Assembly, ended: Ended, words: str) -> None:
-    """Declare dead the runs that the process had under way. What the store refuses waits in the spill file."""
+def announce(assembly: Assembly, ended: Ended, words: str) -> bool:
+    """Declare dead the runs that the process had under way; whether its own was among them.
+
+    What the store refuses waits in the spill file.
+    """
     told, hub = ended.told, assembly.hub
-    known: set[str] = set()
+    buried: set[str] = set()
     try:
         for cell, beat in living(assembly.store):
             if beat.process == ended.process:
                 hub.bury(cell.key, beat.process, words)
-                known.add(Event.from_json(beat.event).run_id)
+                buried.add(Event.from_json(beat.event).run_id)
     except StoreError as error:
         _log.error("the runs of the process cannot be looked up: %s", error)
-    if told.run_id and not told.state and told.run_id not in known:
-        now = assembly.clock.now()
-        event = crashed(_began(told.flow, told.run_id, now), words, at=now, heard_at=now, host=ended.process.host)
-        hub.publish(event, Crashed(words))
+    if told.run_id in buried or told.known or told.state:
+        return told.run_id in buried
+    now = assembly.clock.now()
+    event = crashed(_began(told.flow, told.run_id, now), words, at=now, heard_at=now, host=ended.process.host)
+    hub.publish(event, Crashed(words))
+    return True
 
 
 def _began(flow: str, run_id: str, now: pendulum.DateTime) -> Event:

@@ -87,11 +87,13 @@ def supervise(
 def _held_back() -> Iterator[None]:
     """Keep signals for `_wait`. Those that come too late for the child have no effect."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+    chld = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where it is ignored, nobody learns how a child ended
     try:
         yield
     finally:
         while signal.sigtimedwait(_WATCHED, 0) is not None:
             pass
+        signal.signal(signal.SIGCHLD, chld)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 

@@ -23,6 +23,8 @@ class Told:
 
     flow: str = ""
     run_id: str = ""
+    known: bool = False
+    """Whether the store has heard of its beginning: if it has nothing of the run now, it has heard of its end."""
     state: str = ""
     """In which the run ended; empty while it has not."""
     message: str = ""
@@ -47,6 +49,8 @@ class Told:
                 self.tasks[title] = state
             case {"flow": str() as flow, "run_id": str() as run_id}:
                 self.flow, self.run_id, self.state = flow, run_id, ""
+            case {"known": True}:
+                self.known = True
             case {"ended": str() as state, "message": str() as message}:
                 self.state, self.message = state, message
             case {"left": True}:
@@ -71,6 +75,10 @@ class Link:
     def begins(self, flow: str, run_id: str) -> None:
         """Say that a run begins."""
         self._say(flow=flow[:_TITLE], run_id=run_id[:_TITLE])
+
+    def known(self) -> None:
+        """Say that the store has heard of the beginning of the run."""
+        self._say(known=True)
 
     def task(self, title: str, state: str) -> None:
         """Say that a task entered a state."""

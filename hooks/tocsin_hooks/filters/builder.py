@@ -109,6 +109,7 @@ class Labels:
     is_flow = Flag("is_flow")
     is_task = Flag("is_task")
     will_retry = Flag("will_retry")
+    has_cause = Flag("has_cause")
 
     def __getattr__(self, name: str) -> Label:
         if name.startswith("_"):

@@ -46,7 +46,7 @@ _FAMILY_FLAGS = {
     "is_cancelled": ("Cancelled",),
 }
 
-FLAG_LABELS = frozenset({*_FAMILY_FLAGS, "will_retry", "is_flow", "is_task"})
+FLAG_LABELS = frozenset({*_FAMILY_FLAGS, "will_retry", "has_cause", "is_flow", "is_task"})
 """Labels that are true or false, and may stand alone as a matcher."""
 NUMBER_LABELS = frozenset({"attempt", "max_attempts", "loop_count", "duration", "map_index", "sequence", "blocks"})
 STATE_LABELS = frozenset({"state", "old_state"})
@@ -91,6 +91,8 @@ def flag_test(label: str) -> Callable[[Event], bool]:
     """The test behind a boolean label."""
     if label == "will_retry":
         return attrgetter("will_retry")
+    if label == "has_cause":
+        return lambda event: bool(event.causes)
     if label == "is_flow":
         return lambda event: not event.task
     if label == "is_task":

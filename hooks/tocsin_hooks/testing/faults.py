@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import formatdate
 
 from tocsin_hooks.messages import Reason, SendError
@@ -32,6 +32,8 @@ class Fault:
     permanent: bool = False
     disable: bool = False
     unknown: bool = False
+    endless: bool = False
+    """Whether only the channel's patience ends it: give it little, and plenty in the other cases."""
 
     @property
     def expected(self) -> tuple[object, ...]:
@@ -209,4 +211,5 @@ _SIZES: dict[str, Fault] = {
     "a gzip bomb of refusal": Fault(answering(503, b"Content-Encoding: gzip", body=_BOMB), Reason.SERVER),
     "packed junk": Fault(answering(200, b"Content-Encoding: gzip", body=b"no gzip")),
 }
+_SILENCES = {name: replace(fault, endless=True) for name, fault in _SILENCES.items()}
 FAULTS: dict[str, Fault] = _WAITS | _STATUSES | _SILENCES | _BREAKS | _SIZES

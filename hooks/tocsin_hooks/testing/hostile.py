@@ -24,13 +24,19 @@ class Peer:
         """One request read whole, by its `Content-Length`."""
         data = b""
         while b"\r\n\r\n" not in data:
-            data += self._more()
+            data += self.read()
         head, _, body = data.partition(b"\r\n\r\n")
         fields = dict(line.partition(b":")[::2] for line in head.lower().split(b"\r\n"))
         while len(body) < int(fields.get(b"content-length", 0)):
-            body += self._more()
+            body += self.read()
         self._server.count_request(head + b"\r\n\r\n" + body)
         return body
+
+    def read(self) -> bytes:
+        """Some of what comes. Raises ConnectionError when the client has hung up."""
+        if not (data := self._sock.recv(65_536)):
+            raise ConnectionError("the client hung up")
+        return data
 
     def say(self, data: bytes) -> None:
         """Send `data` as it is."""
@@ -58,11 +64,6 @@ class Peer:
     def reset(self) -> None:
         """Break the connection off once this ends."""
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-
-    def _more(self) -> bytes:
-        if not (data := self._sock.recv(65_536)):
-            raise ConnectionError("the client hung up")
-        return data
 
 
 Play = Callable[[Peer], None]

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from tocsin_hooks import Action, Message, Reason, Receipt, SendError
-from tocsin_hooks.testing import Answer, Received, Receiver, sample_event, sample_group_message, sample_message
+from tocsin_hooks.testing import (
+    FAULTS,
+    Answer,
+    HostileServer,
+    Received,
+    Receiver,
+    sample_event,
+    sample_group_message,
+    sample_message,
+)
+from tocsin_hooks.testing.faults import NOW, READ_AT_MOST, outcome
 from tocsin_pagerduty import PagerDutyChannel, PagerDutyConfig
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -248,3 +258,37 @@ def test_white_space_around_the_key_does_not_count(service: Receiver, monkeypatc
 def test_a_key_that_the_service_quotes_back_is_not_shown(receiver: Receiver) -> None:
     receiver.answer(400, {"message": "Invalid routing key", "errors": [f"{KEY} is unknown"]})
     assert KEY not in str(error_of(channel(receiver)))
+
+
+# ---------------------------------------------------------------- a service that misbehaves
+
+
+@pytest.mark.timeout(20)  # without its bounds, a send would not end
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(name for name in FAULTS if name.startswith("429")),
+        *("404", "408", "410", "413", "425", "500", "503", "a redirect to itself", "a redirect to nowhere"),
+        *("silence", "silence in the head", "headers that drip", "100 Continue for ever", "a refusal that drips"),
+        *("reset", "hung up", "hung up in the head", "another protocol", "two lengths", "bad chunks of a refusal"),
+        *("a gigabyte of refusal", "a gigabyte of redirect", "a gzip bomb of refusal"),
+    ],
+)
+def test_a_service_that_misbehaves_is_asked_once_and_its_answer_has_one_meaning(name: str) -> None:
+    with HostileServer(FAULTS[name].play) as server:
+        found = outcome(error_of(hostile(server, "500ms" if FAULTS[name].endless else "10s")))
+    assert found == FAULTS[name].expected
+    assert (len(server.requests), server.connections) == (1, 1)
+    assert server.sent < READ_AT_MOST
+
+
+@pytest.mark.parametrize("name", ["half a body", "bad chunks"])
+def test_a_page_taken_by_its_status_is_taken_though_the_answer_breaks_off(name: str) -> None:
+    with HostileServer(FAULTS[name].play) as server:
+        receipt = hostile(server).send(sample_message())
+    assert receipt.reference == {"dedup_key": "warehouse/etl/load"}
+
+
+def hostile(server: HostileServer, timeout: str = "10s") -> PagerDutyChannel:
+    settings = {"routing_key": {"env": "PAGERDUTY_KEY"}, "timeout": timeout, "base_url": server.url}
+    return PagerDutyChannel(PagerDutyConfig.model_validate(settings), clock=lambda: NOW)

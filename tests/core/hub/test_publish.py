@@ -215,7 +215,7 @@ def test_what_code_asks_to_be_notified_of_goes_through_the_outbox(pages: World) 
         SimpleNamespace(channel="all", filter=None),
     ]
     pages.publish(Retrying, notes=notes)
-    assert pages.sent() == [("Retrying", c, "open") for c in ("all", "mine", "ops")]
+    assert pages.sent() == [("Retrying", c, "open") for c in ("ops", "mine", "all")]
     assert [d.route for d in pages.store.deliveries(channel="mine")] == ["code:mine"]
 
 
@@ -309,10 +309,10 @@ def test_a_store_that_refuses_costs_no_run_and_no_event(tmp_path: Path, caplog: 
     (tmp_path / "blocked").unlink()
     assert world.hub.replay_spill() == 2
     assert world.sent() == [
-        ("Failed", "mine", "open"),
         ("Failed", "ops", "open"),
-        ("Success", "mine", "recover"),
+        ("Failed", "mine", "open"),
         ("Success", "ops", "recover"),
+        ("Success", "mine", "recover"),
     ]
     assert world.hub.replay_spill() == 0
 

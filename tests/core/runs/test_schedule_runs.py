@@ -62,6 +62,20 @@ def test_a_scheduled_flow_sleeps_until_each_event_and_runs(flow: Flow, ran: list
     assert {each.name for each in state.result} == {"note", "x"}
 
 
+def test_each_run_of_a_schedule_is_a_run_of_its_own_even_where_the_first_was_given_an_id(clock: ManualClock) -> None:
+    seen: list[str] = []
+
+    @task
+    def note() -> None:
+        seen.append(context.flow_run_id)
+
+    flow = Flow("nightly", tasks=[note])
+    flow.schedule = scheduled(1, 3, 10)
+    run_flow(flow, clock=clock, context={"flow_run_id": "given"})
+    assert seen[0] == "given"
+    assert len(set(seen)) == 3, "an event of one run must not pass for one of another"
+
+
 def test_a_real_schedule_works(flow: Flow, ran: list[Any], clock: ManualClock) -> None:
     start = clocks.IntervalClock(timedelta(minutes=5), start_date=NOON, end_date=NOON.add(minutes=12))
     flow.schedule = Schedule(clocks=[start])

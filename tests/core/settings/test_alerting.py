@@ -301,9 +301,11 @@ def test_an_acknowledgement_that_no_step_asks_about_is_odd(said: Said) -> None:
 
 def test_every_config_has_the_built_in_inhibitions(loaded: Loaded) -> None:
     upstream, flow = loaded("").inhibitions
-    assert (upstream.name, str(upstream.source)) == ("upstream", "is_failed and not state=TriggerFailed")
-    assert (str(upstream.target), upstream.equal, upstream.mark) == ("state=TriggerFailed", ("run_id", "flow"), True)
-    assert (flow.name, str(flow.source), str(flow.target)) == ("flow", "is_failed and is_task", "is_failed and is_flow")
+    assert (upstream.name, str(upstream.source)) == ("upstream", "is_failed and not has_cause")
+    assert str(upstream.target) == "state=TriggerFailed or is_task and has_cause"
+    assert (upstream.equal, upstream.mark) == (("run_id", "flow"), True)
+    assert (flow.name, str(flow.source)) == ("flow", "is_failed and is_task")
+    assert str(flow.target) == "is_failed and is_flow and not is_crashed", "that a run died is news of its own"
     assert (flow.equal, flow.mark, upstream.builtin, flow.builtin) == (("run_id", "flow"), False, True, True)
 
 
@@ -311,7 +313,8 @@ def test_a_built_in_inhibition_is_tuned_by_an_entry_of_its_name(loaded: Loaded) 
     text = "[[inhibit]]\nname='upstream'\nhold='15s'\nmark=false\n[[inhibit]]\nname='flow'\nenabled=false\n"
     (upstream,) = loaded(text).inhibitions
     assert (upstream.hold, upstream.mark, upstream.builtin) == (timedelta(seconds=15), False, True)
-    assert (str(upstream.target), upstream.equal) == ("state=TriggerFailed", ("run_id", "flow"))
+    assert str(upstream.target) == "state=TriggerFailed or is_task and has_cause"
+    assert upstream.equal == ("run_id", "flow")
 
 
 def test_a_built_in_inhibition_is_replaced_by_an_entry_with_a_source_and_a_target(loaded: Loaded) -> None:

@@ -1,0 +1,278 @@
+"""What passes between a worker and the store: claims, results, and the time that claims last."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from datetime import datetime, timedelta
+
+from tocsin.clock import Clock
+from tocsin.delivery.admission import admit
+from tocsin.delivery.board import Board
+from tocsin.delivery.breaker import Standing
+from tocsin.delivery.owner import is_alive
+from tocsin.delivery.sender import Attempt, Sender
+from tocsin.delivery.undelivered import announcement
+from tocsin.store.protocol import DISABLED, Store, Transaction
+from tocsin.store.records import Cell, Leased, Status, StoreError
+from tocsin_hooks.messages import Reason, SendError
+
+_log = logging.getLogger("tocsin.delivery")
+
+_NEVER = 3600.0
+
+
+class Bank:
+    """Moves deliveries between the store and a board. The board is only touched under its lock, the store never."""
+
+    def __init__(
+        self,
+        store: Store,
+        sender: Sender,
+        clock: Clock,
+        board: Board,
+        owner: str,
+        lease: timedelta,
+        lock: threading.RLock,
+    ) -> None:
+        self._store = store
+        self._sender = sender
+        self._clock = clock
+        self._board = board
+        self._owner = owner
+        self._least_lease = lease
+        self._lock = lock
+        self._known: object = None
+        self._renew_at: float | None = None
+        self._slots: dict[str, datetime] = {}
+        self._due: datetime | None = None
+        self._shut: list[str] = []
+        self._off: set[str] = set()  # channels that are written down as switched off
+        self.ended: list[Attempt] = []
+        """What was tried, and is not recorded yet."""
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a claim lasts: more than twice as long as any send."""
+        longest = max((each.thread_deadline for each in self._sender.destinations.values()), default=timedelta(0))
+        return max(self._least_lease, longest * 2 + timedelta(seconds=5))
+
+    # ------------------------------------------------------------ results and claims
+
+    def exchange(self, *, stopping: bool) -> bool:
+        """Record what has ended and claim what is due; whether there may be more to do at once. Raises StoreError."""
+        self._notice_config()
+        self._notice_revived()
+        mono, now = self._clock.monotonic(), self._clock.now()
+        with self._lock:
+            attempts, self.ended = self.ended, []
+            room = 0 if stopping else self._board.room()
+            self._shut = self._board.shut(mono)
+        try:
+            claimed = self._settle(attempts, room, now)
+        except BaseException:
+            with self._lock:
+                self.ended[:0] = attempts
+            raise
+        with self._lock:
+            self._board.put(claimed, rated=self._is_rated)
+            self._turn_away()
+            given = self._board.give_up() if stopping else self._board.surrender(self._clock.monotonic())
+        self._hand_back(given, now)
+        self._admit(now)
+        self._renew(mono)
+        if room and not claimed:
+            if self._store.release(is_alive, now=now):
+                return True
+            self._due = self._store.next_due(now=now, but=self._shut)
+        elif claimed:
+            self._due = None
+        return bool(claimed or attempts)
+
+    def _settle(self, attempts: list[Attempt], room: int, now: datetime) -> list[Leased]:
+        """Record, claim, and tell what became of it."""
+        if not attempts and not room:
+            return []
+        self._announce(attempts, now)
+        outcomes = [attempt.outcome for attempt in attempts]
+        held, claimed = self._store.exchange(
+            outcomes, now=now, ttl=self.lease, limit=room, owner=self._owner, but=self._shut
+        )
+        with self._lock:
+            for attempt, own in zip(attempts, held, strict=True):
+                if own:
+                    self._board.errands.append(attempt.tell)
+                else:
+                    number = attempt.outcome.delivery.id[:8]
+                    _log.warning("delivery '%s' took longer than its lease; another worker has it", number)
+        return claimed
+
+    def landed(self, attempt: Attempt) -> None:
+        """Keep what came of an attempt until it is recorded, and learn from it at once. The lock is held."""
+        self.ended.append(attempt)
+        breaker, now = self._board.line(attempt.outcome.delivery.channel).breaker, self._clock.monotonic()
+        if attempt.error is None:
+            if attempt.outcome.receipt is not None and attempt.outcome.receipt.sent:
+                breaker.succeeded()
+            return
+        channel, before = attempt.outcome.delivery.channel, breaker.standing(now)
+        breaker.failed(attempt.error, now=now)
+        if (after := breaker.standing(now)) is before or before is Standing.OFF:
+            return
+        if after is Standing.OFF:
+            _log.critical(
+                "channel '%s' is switched off: %s; nothing more is sent there until the config is changed, or one of "
+                "its deliveries is revived with 'tocsin deliveries retry'", channel, breaker.detail,
+            )  # fmt: skip
+        elif after is Standing.OPEN and before is Standing.CLOSED:
+            _log.error(
+                "channel '%s' has failed %d time(s) in a row and is left alone for %.0f s; its deliveries wait: %s",
+                channel, breaker.failures, (breaker.until or now) - now, breaker.detail,
+            )  # fmt: skip
+
+    def came_late(self, attempt: Attempt) -> None:
+        """Record an answer that came after its deadline: it counts if nobody has taken the delivery over."""
+        delivery = attempt.outcome.delivery
+        try:
+            [held] = self._store.record([attempt.outcome])
+        except StoreError as error:
+            _log.error("a late answer for delivery '%s' could not be recorded: %s", delivery.id[:8], error)
+            return
+        if held:
+            _log.warning("delivery '%s' was accepted after its deadline, and counts", delivery.id[:8])
+            with self._lock:
+                self._board.errands.append(attempt.tell)
+                self._board.line(delivery.channel).breaker.succeeded()
+        else:
+            _log.warning("delivery '%s' was accepted after its deadline; it may arrive twice", delivery.id[:8])
+
+    # ------------------------------------------------------------ dead letters
+
+    def _announce(self, attempts: list[Attempt], now: datetime) -> None:
+        """Plan what is said elsewhere of deliveries that are dead, and write down which channels are switched off.
+
+        This comes before they are recorded: what is lost in between is done again, with the same key.
+        """
+        planned, off = [], []
+        for attempt in attempts:
+            delivery, error = attempt.outcome.delivery, attempt.error
+            if attempt.outcome.status is not Status.DEAD or error is None:
+                continue
+            destination = self._sender.destination(delivery.channel)
+            why = f"{error.reason}: {attempt.outcome.detail}" if attempt.outcome.detail else str(error.reason)
+            fallback = "" if destination is None else destination.fallback
+            if (told := announcement(delivery, fallback, attempt.title, why)) is not None:
+                planned.append((delivery, told))
+            if error.disable:
+                off.append(Cell(DISABLED, delivery.channel, f'{{"since": "{now.isoformat()}"}}'))
+        if not planned and not off:
+            return
+
+        def work(tx: Transaction) -> None:
+            for delivery, told in planned:
+                tx.deliver(delivery.event, None, told, now=now)
+            for cell in off:
+                tx.put(cell)
+
+        self._store.transact(work)
+        self._off |= {cell.key for cell in off}
+
+    def _turn_away(self) -> None:
+        """End what was claimed for channels that are switched off: it is not tried."""
+        now = self._clock.monotonic()
+        for line in self._board.lines.values():
+            if line.breaker.standing(now) is not Standing.OFF:
+                continue
+            text = f"not tried, since the channel is switched off: {line.breaker.detail}"
+            for delivery in (*line.ready, *line.rated):
+                self.ended.append(self._sender.refused(delivery, SendError(Reason.GONE, text, permanent=True)))
+            line.ready.clear()
+            line.rated.clear()
+
+    # ------------------------------------------------------------ what changes the standing of channels
+
+    def _notice_config(self) -> None:
+        destinations = self._sender.destinations
+        if destinations is self._known:
+            return
+        with self._lock:
+            if self._known is not None:
+                for line in self._board.lines.values():
+                    line.breaker.succeeded()
+            self._off.clear()
+            self._known = destinations
+            self._board.alone = len(destinations) == 1
+            self._board.one_at_a_time = {name for name, each in destinations.items() if each.isolated}
+            self._slots.clear()
+
+    def _notice_revived(self) -> None:
+        if not self._off:
+            return
+        off = sorted(self._off)
+        on = self._store.transact(lambda tx: [each for each in off if tx.cell(DISABLED, each) is None], keep=False)
+        self._off -= set(on)
+        with self._lock:
+            for channel in on:
+                self._board.line(channel).breaker.succeeded()
+
+    # ------------------------------------------------------------ while deliveries are held
+
+    def _hand_back(self, given: list[Leased], now: datetime) -> None:
+        if given:
+            self._store.give_back(given, now=now)
+
+    def _is_rated(self, channel: str) -> bool:
+        destination = self._sender.destination(channel)
+        return destination is not None and destination.rate is not None
+
+    def _admit(self, now: datetime) -> None:
+        """Let deliveries of channels with a rate go that may, as many as there are threads for them now."""
+        rates, wanted = {}, {}
+        with self._lock:
+            for channel, line in self._board.lines.items():
+                destination = self._sender.destination(channel)
+                if not line.rated or self._slots.get(channel, now) > now:
+                    continue
+                if destination is None or destination.rate is None:  # the config has changed
+                    line.ready.extend(line.rated)
+                    line.rated.clear()
+                    continue
+                free = self._board.idle - len(line.ready)
+                if free > 0 and line.breaker.permits(self._clock.monotonic(), under_way=line.running):
+                    rates[channel], wanted[channel] = destination.rate, min(free, len(line.rated))
+        if not wanted:
+            return
+        granted = self._store.transact(lambda tx: admit(tx, wanted, rates, now))
+        with self._lock:
+            for channel, (count, next_at) in granted.items():
+                line = self._board.line(channel)
+                line.ready.extend(line.rated.popleft() for _ in range(min(count, len(line.rated))))
+                self._slots[channel] = next_at
+
+    def _renew(self, now: float) -> None:
+        """Prolong all claims, all at once, before a third of their time has passed."""
+        with self._lock:
+            held = self._board.all_held()
+        if not held:
+            self._renew_at = None
+            return
+        third = self.lease.total_seconds() / 3
+        if self._renew_at is None:
+            self._renew_at = now + third
+        elif now >= self._renew_at:
+            self._store.renew(held, until=self._clock.now() + self.lease)
+            self._renew_at = now + third
+
+    def pause(self) -> float:
+        """Seconds until there can be something to do that nobody wakes the worker for."""
+        mono, now = self._clock.monotonic(), self._clock.now()
+        with self._lock:
+            lines = self._board.lines
+            moments = [self._board.next_deadline(), self._renew_at]
+            moments += [
+                line.breaker.until for line in lines.values() if line.breaker.until and line.breaker.until > mono
+            ]
+            slots = [self._slots[channel] for channel, line in lines.items() if line.rated and channel in self._slots]
+        waits = [moment - mono for moment in moments if moment is not None]
+        waits += [(at - now).total_seconds() for at in (*slots, self._due) if at is not None]
+        return max(0.001, min(waits, default=_NEVER))
