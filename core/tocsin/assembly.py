@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import tocsin
 from tocsin import runs
 from tocsin.clock import Clock, SystemClock
-from tocsin.delivery.backoff import Backoff
+from tocsin.delivery.destinations import destinations
 from tocsin.delivery.local import LocalChannels
 from tocsin.delivery.presence import attended
-from tocsin.delivery.sender import Destination, Sender
+from tocsin.delivery.sender import Sender
 from tocsin.delivery.timekeeper import Timekeeper
 from tocsin.delivery.worker import Worker, WorkerSettings
 from tocsin.hub.heart import Heart
@@ -30,7 +30,6 @@ from tocsin.routing.compose import Template
 from tocsin.routing.templates import check_template
 from tocsin.runs import stopping
 from tocsin.settings import (
-    ChannelSettings,
     Config,
     PluginSettings,
     Problem,
@@ -39,10 +38,10 @@ from tocsin.settings import (
     plugin_settings,
 )
 from tocsin.settings.source import Source, find
+from tocsin.store.open import open_store
 from tocsin.store.protocol import Store
 from tocsin.store.records import StoreError
-from tocsin.store.sqlite import SqliteStore
-from tocsin_hooks.channels import Channel, ChannelType
+from tocsin_hooks.channels import ChannelType
 
 if TYPE_CHECKING:
     from tocsin.flows.flow import Flow
@@ -50,6 +49,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("tocsin")
 
+_LAST_WORDS = timedelta(seconds=1)  # for what has ended to be recorded
 LOCAL = "tocsin.local"
 """The name under which core's own channels are registered."""
 
@@ -61,7 +61,8 @@ class Assembly:
         self.config = config
         self.clock = clock
         self.hooks = Hooks(catalog)
-        self.store: Store = SqliteStore(config.store.path)
+        chosen = config.store
+        self.store: Store = open_store(url=chosen.url) if chosen.url is not None else open_store(chosen.path)
         self.sender = Sender(destinations(config), self.hooks, clock, templates(config), config.timezone)
         settings = WorkerSettings(config.delivery.threads, config.delivery.lease)
         self.worker = Worker(self.store, self.sender, clock, settings)
@@ -98,14 +99,15 @@ class Assembly:
 
         Where no hub is there to do it later, groups that wait for more are told now.
         """
-        later = None
+        later, left = None, 1
         try:
             self.heart.stop()
             self.timekeeper.stop()
             later = self._flush()
             left = self.worker.drain(self.config.delivery.drain if within is None else within)
         finally:
-            self.worker.stop()
+            # what hangs has had its time; whoever comes next finds its lease, and that its owner is gone
+            self.worker.stop(_LAST_WORDS if left else _LAST_WORDS * 5)
             self.store.close()
         if left:
             _log.warning("%d message(s) are not delivered yet; the next run or 'tocsin hub' takes them up", left)
@@ -144,26 +146,6 @@ def heart(config: Config, store: Store, clock: Clock) -> Heart:
     """What tells others of the runs of this process, as often as the config says."""
     given = config.delivery
     return Heart(store, clock, every=given.heartbeat, dead_after=given.dead_after, kept=config.store.retention)
-
-
-def destinations(config: Config) -> dict[str, Destination]:
-    """Where the sender can send: a maker for each channel of the config."""
-    return {name: Destination(_maker(settings), _backoff(settings)) for name, settings in config.channels.items()}
-
-
-def _maker(settings: ChannelSettings) -> Callable[[], Channel]:
-    return lambda: settings.type.channel(settings.config)
-
-
-def _backoff(settings: ChannelSettings) -> Backoff:
-    retry = settings.retry
-    return Backoff(
-        first=retry.first,
-        cap=retry.max,
-        attempts=retry.tries,
-        give_up=retry.give_up,
-        honor_retry_after=retry.honor_retry_after,
-    )
 
 
 def templates(config: Config) -> dict[str, Template]:

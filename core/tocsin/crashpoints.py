@@ -1,7 +1,7 @@
 """Where a process can be made to die, so that what is promised of a death can be tried at every step.
 
-`TOCSIN_CRASH_AT=NAME` kills the process with SIGKILL when it passes the point of that name, `NAME:3` when it does so for
-the third time. Where the variable is not set, passing a point does nothing.
+`TOCSIN_CRASH_AT=NAME` kills the process with SIGKILL when it passes the point of that name, `NAME:3` when it does so
+for the third time. Where the variable is not set, passing a point does nothing.
 """
 
 from __future__ import annotations

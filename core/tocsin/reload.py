@@ -33,7 +33,7 @@ class Reloader:
         self._assembly = assembly
         self._path = assembly.config.path
         self._files = files_of(self._path)
-        self._seen = self._stamp()
+        self._seen: tuple[_Stamp | None, ...] | None = self._stamp()
         self._content = self._digest()
         self._forced = threading.Event()
 
@@ -71,8 +71,9 @@ class Reloader:
         except (OSError, ValueError) as error:
             self._refuse(str(error), content)
             return
-        if config.store.path != self._assembly.config.store.path:
-            _log.warning("[store] path was changed; the hub keeps to the old one until it is started again")
+        present = self._assembly.config.store
+        if (config.store.path, config.store.url) != (present.path, present.url):
+            _log.warning("[store] was changed; the hub keeps to the old one until it is started again")
         try:
             self._assembly.adopt(config)
         except StoreError as error:

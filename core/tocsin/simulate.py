@@ -179,6 +179,29 @@ class Simulation:
         )
         return added.id
 
+    def edit_silence(
+        self,
+        silence: str,
+        *,
+        matching: str | None = None,
+        start: Moment | None = None,
+        until: Moment | None = None,
+        comment: str | None = None,
+    ) -> str:
+        """Change a silence; the id of the one that holds now: another, where what it has hidden would have changed."""
+        result, after = operations.edit_silence(
+            self._outbox,
+            silence,
+            now=self.now,
+            new_id=self.clock.new_id(),
+            filter_text=matching,
+            starts_at=None if start is None else moment(start),
+            ends_at=None if until is None else moment(until),
+            comment=comment,
+        )
+        self._do([result])
+        return after[-1].id
+
     def expire(self, silence: str, *, by: str = "somebody") -> None:
         """End a silence now."""
         self._do([operations.expire_silence(self._outbox, silence, by=by, now=self.now)[0]])

@@ -21,7 +21,7 @@ class Capability(StrEnum):
     RESOLVE = "resolve"
     """Close at the service what it opened there."""
     ACK = "ack"
-    """Let a person acknowledge an incident."""
+    """Show at the service that somebody has taken an incident on."""
     ATTACH = "attach"
     """Carry files."""
 
@@ -73,3 +73,5 @@ class ChannelType:
     capabilities: frozenset[Capability] = frozenset()
     summary: str = ""
     sample: str = ""
+    isolate: bool = False
+    """Whether channels of the type are sent to from a process of their own, which is killed past its deadline."""

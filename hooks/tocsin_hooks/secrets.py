@@ -53,7 +53,7 @@ class Secret:
         # What stands in the config in plain sight is no secret, but for its address, which redact() cuts anyway; and
         # masking very short values would spoil every text.
         if self.kind != "plain" and len(value) >= 4:
-            _known.add(value)
+            _known.update((value, *_telling_parts(value)))
         return value
 
     @property
@@ -70,14 +70,19 @@ class Secret:
             "keyring": f"keyring entry '{self.name}'",
         }.get(self.kind, "the value given")
 
+    @property
+    def path(self) -> Path | None:
+        """The file that holds it, where a file does."""
+        return self._base / Path(self.name).expanduser() if self.kind == "file" else None
+
     def _read(self) -> str:
         if self.kind == "env":
             if self.name not in os.environ:
                 raise SecretError(f"{self.where} is not set")
             return os.environ[self.name]
-        if self.kind == "file":
+        if self.path is not None:
             try:
-                return (self._base / Path(self.name).expanduser()).read_text(encoding="utf-8")
+                return self.path.read_text(encoding="utf-8")
             except (OSError, UnicodeDecodeError) as error:
                 reason = getattr(error, "strerror", None) or "not UTF-8 text"
                 raise SecretError(f"{self.where} cannot be read: {reason}") from None
@@ -145,12 +150,35 @@ def _secret(value: Any, info: ValidationInfo, *, literal: bool) -> Secret:
     raise PydanticCustomError("secret_reference", "expected {hint}", {"hint": _REFERENCE})
 
 
+_ADDRESS = re.compile(
+    r"[a-z][a-z0-9+.-]*://(?:[^/@:]*(?::(?P<password>[^/@]*))?@)?[^/?#]*(?P<path>/[^?#]*)?(?P<query>.*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_LEAST_PART, _LEAST_TOKEN = 8, 12  # characters below which a piece may be a word that stands everywhere
+
 # A scheme begins where no letter stands before it and is short: else a long run of letters is tried from each of them.
 _URL = re.compile(
     r"(?<![a-z0-9+.-])(?P<scheme>[a-z][a-z0-9+.-]{0,30})://"
     r"(?:[^\s/@'\"<>]*@)?(?P<host>[^\s/?#'\"<>()]+)[^\s'\"<>)]*",
     re.IGNORECASE,
 )
+
+
+def _telling_parts(value: str) -> list[str]:
+    """What of an address is the secret: services repeat the path alone, or a piece of it.
+
+    >>> _telling_parts("https://ann:pass-word@hooks.example.org/services/T0/B0/0123456789abcdef?k=1")
+    ['/services/T0/B0/0123456789abcdef?k=1', '/services/T0/B0/0123456789abcdef', 'pass-word', '0123456789abcdef']
+    >>> _telling_parts("https://example.org/"), _telling_parts("s3cr3t/value")
+    ([], [])
+    """
+    found = _ADDRESS.fullmatch(value)
+    if found is None:
+        return []
+    path, query = found["path"] or "", found["query"]
+    pieces = [path + query, path, found["password"] or ""] if query else [path, found["password"] or ""]
+    pieces = [piece for piece in pieces if len(piece) >= _LEAST_PART]
+    return pieces + [piece for piece in re.split(r"[/?&=]", path + query) if len(piece) >= _LEAST_TOKEN]
 
 
 def redact(text: str) -> str:

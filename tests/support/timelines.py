@@ -15,6 +15,8 @@ mail = { type = "inbox" }
 pager = { type = "inbox" }
 phone = { type = "inbox" }
 """
+SLACK = '[channels.slack]\ntype = "slack"\ntoken = { env = "SLACK_BOT_TOKEN" }\nchannel = "#ops"\n'
+"""One that can edit what it sent."""
 ROUTE = """
 [[routes]]
 name = "r"

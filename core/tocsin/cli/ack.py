@@ -33,7 +33,7 @@ def command(whats: tuple[str, ...], by: str | None, as_json: bool) -> None:
     Where one WHAT means no open incident, none is acknowledged.
     """
     assembly = assembled()
-    if not assembly.config.store.path.exists():
+    if not assembly.config.store.is_there:
         raise TocsinError(f"no open incident is '{whats[0]}': none is open")
     name = who(by)
     with outbox_of(assembly) as outbox:

@@ -112,7 +112,7 @@ def _compared(
 ) -> Comparison:
     with opened(assembly) as store:
         if store is None:
-            raise TocsinError(f"there is no history yet: the store '{assembly.config.store.path}' does not exist")
+            raise TocsinError(f"there is no history yet: the store '{assembly.config.store.place}' does not exist")
         silences = store.transact(silences_of, keep=False)
         events = events_between(store, since, until)
         return backtest(events, assembly.config, new, since=since, silences=silences, **only)

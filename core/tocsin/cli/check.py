@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,8 +14,7 @@ from tocsin.cli.configured import config_source
 from tocsin.cli.output import count, json_option, print_json, say
 from tocsin.plugins.catalog import UNWANTED
 from tocsin.settings import Place, Position, Problem, Severity
-from tocsin.store.records import StoreError
-from tocsin.store.sqlite import SqliteStore
+from tocsin.store.checkup import check_up
 from tocsin_hooks.secrets import redact
 
 _EXAMPLES = """\b
@@ -37,7 +37,7 @@ def command(ctx: click.Context, path: Path | None, no_secrets: bool, as_json: bo
     source = config_source(path)
     found = problems(source, secrets=not no_secrets)
     assembly = None if _errors(found) else assemble(source)
-    if assembly is not None:
+    if assembly is not None and assembly.config.store.url is None:
         found += store_problems(assembly.config.store.path, source.name)
     found += plugin_problems(broken_plugins(source))
     if as_json:
@@ -86,13 +86,14 @@ def _existing(path: Path) -> str:
         return f"'{path}' is not a file"
     if not os.access(path, os.R_OK | os.W_OK):
         return f"'{path}' cannot be written"
-    store = SqliteStore(path)
     try:
-        store.inbox(limit=1)
-    except StoreError as error:
-        return str(error)
-    finally:
-        store.close()
+        found = check_up(path)
+    except (sqlite3.Error, OSError) as error:
+        return f"store '{path}' cannot be read: {error}"
+    if found.damage:
+        return f"store '{path}' is damaged: {found.damage}; it is set aside when it is next used"
+    if found.schema > found.known:
+        return f"store '{path}' was written by a newer tocsin (schema {found.schema}, this one knows {found.known})"
     return ""
 
 

@@ -35,7 +35,7 @@ def assembled() -> Assembly:
 @contextmanager
 def opened(assembly: Assembly) -> Iterator[Store | None]:
     """The store, closed at the end of a `with` block; None when there is none yet, for looking makes none."""
-    if not assembly.config.store.path.exists():
+    if not assembly.config.store.is_there:
         yield None
         return
     try:

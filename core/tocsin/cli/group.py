@@ -41,8 +41,10 @@ COMMANDS = {
     "incidents": Entry("tocsin.cli.incidents", "Show the problems that are open"),
     "ack": Entry("tocsin.cli.ack", "Acknowledge an incident: somebody is on it"),
     "silence": Entry("tocsin.cli.silence", "For a while, tell nobody of what a filter matches"),
+    "status": Entry("tocsin.cli.status", "Show what waits, what failed, and what needs a person"),
     "hub": Entry("tocsin.cli.hub", "Deliver what is due until stopped"),
     "tick": Entry("tocsin.cli.tick", "Do and deliver once what is due; for cron"),
+    "doctor": Entry("tocsin.cli.doctor", "Look for what keeps tocsin from working here"),
 }
 """tocsin's own commands, in the order in which one meets them."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ from tocsin.delivery.timekeeper import Timekeeper
 from tocsin.health.answers import Pulse, answering
 from tocsin.reload import Reloader
 from tocsin.settings.issues import listed
+from tocsin.store.records import StoreError
+
+_log = logging.getLogger("tocsin.hub")
 
 _EXAMPLES = """\b
 Examples:
@@ -93,8 +97,15 @@ def _serve(assembly: Assembly, stop: threading.Event, pulse: Pulse) -> None:
         assembly.worker.stop(assembly.config.delivery.drain)
     finally:
         signal.signal(signal.SIGHUP, before)
-        leave(assembly.store)
+        _leave(assembly)
         assembly.store.close()
+
+
+def _leave(assembly: Assembly) -> None:
+    try:
+        leave(assembly.store)
+    except StoreError as error:
+        _log.warning("that this hub ends could not be written down: %s", error)
 
 
 def _news(assembly: Assembly, pulse: Pulse) -> dict[str, Any]:
@@ -117,7 +128,7 @@ def _start_line(assembly: Assembly) -> str:
     channels = listed(config.channels)
     where = config.path if config.path is not None else "the environment"
     routes = count(len(config.routes), "route")
-    return f"tocsin hub: config {where}, store {config.store.path}, channels {channels}, {routes}"
+    return f"tocsin hub: config {where}, store {config.store.place}, channels {channels}, {routes}"
 
 
 @contextmanager

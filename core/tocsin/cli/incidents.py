@@ -37,7 +37,7 @@ def command(expression: str | None, newest: int | None, as_json: bool) -> None:
     wanted = None if expression is None else parse(expression).bind(assembly.config.filters)
     found: list[Incident] = []
     silences: dict[int | None, Silence] = {}
-    if assembly.config.store.path.exists():
+    if assembly.config.store.is_there:
         with outbox_of(assembly) as outbox:
             found = (
                 operations.open_incidents(outbox)

@@ -155,7 +155,7 @@ def list_(with_expired: bool, as_json: bool) -> None:
     now = assembly.clock.now()
     found: list[Silence] = []
     broken: dict[str, str] = {}
-    if assembly.config.store.path.exists():
+    if assembly.config.store.is_there:
         with outbox_of(assembly) as outbox:
             found = [s for s in operations.silences(outbox) if with_expired or s.status(now) != "expired"]
             broken = operations.broken_silences(outbox, found)
@@ -207,7 +207,7 @@ def show(prefix: str, as_json: bool) -> None:
 
 
 def _known(assembly: Assembly, prefix: str) -> None:
-    if not assembly.config.store.path.exists():
+    if not assembly.config.store.is_there:
         raise TocsinError(f"no silence has an id that begins with '{prefix}': there are no silences yet")
 
 

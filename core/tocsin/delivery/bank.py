@@ -7,6 +7,7 @@ import threading
 from datetime import datetime, timedelta
 
 from tocsin.clock import Clock
+from tocsin.crashpoints import Point, reached
 from tocsin.delivery.admission import admit
 from tocsin.delivery.board import Board
 from tocsin.delivery.breaker import Standing
@@ -95,9 +96,15 @@ class Bank:
             return []
         self._announce(attempts, now)
         outcomes = [attempt.outcome for attempt in attempts]
+        if outcomes:
+            reached(Point.RECORD_BEGUN)
         held, claimed = self._store.exchange(
             outcomes, now=now, ttl=self.lease, limit=room, owner=self._owner, but=self._shut
         )
+        if outcomes:
+            reached(Point.RECORD_DONE)
+        if claimed:
+            reached(Point.CLAIMED)
         with self._lock:
             for attempt, own in zip(attempts, held, strict=True):
                 if own:
@@ -262,6 +269,11 @@ class Bank:
         elif now >= self._renew_at:
             self._store.renew(held, until=self._clock.now() + self.lease)
             self._renew_at = now + third
+
+    def held_back(self, until: datetime) -> set[str]:
+        """The channels whose rate lets nothing more through before a time. The lock is held."""
+        lines = self._board.lines.items()
+        return {channel for channel, line in lines if line.rated and self._slots.get(channel, until) > until}
 
     def pause(self) -> float:
         """Seconds until there can be something to do that nobody wakes the worker for."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from tocsin.delivery.breaker import Breaker, Standing
@@ -84,6 +84,11 @@ class Board:
     def is_empty(self) -> bool:
         """Whether nothing is held and nothing under way."""
         return not (self.flights or self.errands or self.waits)
+
+    def is_empty_but_for(self, held_back: Collection[str]) -> bool:
+        """Whether nothing is held and nothing under way, but for what waits for the rates of these channels."""
+        others = (line for channel, line in self.lines.items() if line.ready or channel not in held_back)
+        return not (self.flights or self.errands or any(line.held for line in others))
 
     # ------------------------------------------------------------ claiming
 

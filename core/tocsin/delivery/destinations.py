@@ -15,10 +15,9 @@ from tocsin.delivery.sender import Destination
 from tocsin.plugins.calls import Hooks
 from tocsin.plugins.catalog import installed
 from tocsin.settings import ChannelSettings, Config, ConfigError, RetryPolicy, load, plugin_settings
-from tocsin.settings.channels import SentChannel
-from tocsin.settings.models import Sending
 from tocsin.settings.source import find
-from tocsin.store.sqlite import SqliteStore
+from tocsin.store.open import open_store
+from tocsin.store.protocol import Store
 from tocsin_hooks.channels import Channel
 
 DEADLINE = timedelta(seconds=60)
@@ -34,9 +33,9 @@ def destinations(config: Config) -> dict[str, Destination]:
 
 def destination(settings: ChannelSettings, path: Path | None = None) -> Destination:
     """Where the messages of one channel go. `path` is the config, for a channel that reads it in its own process."""
-    sending = settings.sending if isinstance(settings, SentChannel) else Sending(retry=settings.retry)
+    sending = settings.sending
     deadline = sending.deadline or default_deadline(getattr(settings.config, "timeout", None))
-    isolated = sending.isolate or bool(getattr(settings.type, "isolate", False))
+    isolated = sending.isolate or settings.type.isolate
     return Destination(
         partial(_isolated, settings.name, path, deadline) if isolated else partial(_made, settings),
         backoff(sending.retry),
@@ -63,12 +62,12 @@ def configured(name: str, path: str | None) -> Channel:
         raise ConfigError([])
     wanted = plugin_settings(source)
     catalog, clock = installed(wanted.allow, wanted.block), SystemClock()
-    stores: list[Path] = []
-    catalog.register(LocalChannels(lambda: SqliteStore(stores[0]), clock), "tocsin.local")
+    stores: list[Store] = []
+    catalog.register(LocalChannels(lambda: stores[0], clock), "tocsin.local")
     hooks = Hooks(catalog)
     types, _ = hooks.channel_types()
     config = load(source, channel_types=types, filters=hooks.filters())
-    stores.append(config.store.path)
+    stores.append(open_store(url=config.store.url) if config.store.url else open_store(config.store.path))
     return _made(config.channels[name])
 
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from functools import partial
 
 from tocsin.clock import Clock
+from tocsin.crashpoints import Point, reached
 from tocsin.delivery.backoff import Backoff
 from tocsin.delivery.envelopes import envelope_of
 from tocsin.delivery.isolation import START_WITHIN, IsolatedChannel
@@ -153,7 +154,11 @@ class Sender:
     def _send(self, delivery: Leased, message: Message) -> Receipt:
         if delivery.action is Action.RECOVER and delivery.previous is None and delivery.planned.thread:
             return Receipt("nothing to recover: this channel never accepted a message of the incident", sent=False)
-        return self._hooks.send(self.channel(delivery.channel), message, delivery.previous)
+        channel = self.channel(delivery.channel)
+        reached(Point.SEND_BEGUN)
+        receipt = self._hooks.send(channel, message, delivery.previous)
+        reached(Point.SEND_DONE)
+        return receipt
 
     def channel(self, name: str) -> Channel:
         """The channel of that name. Raises SendError with `Reason.CONFIG` when it cannot be had."""

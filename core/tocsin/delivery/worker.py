@@ -101,8 +101,8 @@ class Worker:
     def drain(self, within: timedelta) -> int:
         """Wait until nothing is left that is due within a time; how many deliveries are left then.
 
-        What is due later is not waited for, nor are channels that are left alone for longer; what a dead process had
-        claimed is due now.
+        What is due later is not waited for, nor are channels that are left alone, or held back by their rate, for
+        longer; what a dead process had claimed is due now.
         """
         deadline, ends = self._clock.now() + within, self._clock.monotonic() + within.total_seconds()
         try:
@@ -110,21 +110,22 @@ class Worker:
             self.wake()
             while True:
                 with self._changed:
-                    seen, quiet = self._news, self._is_quiet()
+                    seen, quiet = self._news, self._is_quiet(deadline)
                 remaining = ends - self._clock.monotonic()
                 if quiet or remaining <= 0:
                     left, hopeless = self._left(deadline, ends)
                     if left <= hopeless or remaining <= 0:
                         return left
                 with self._changed:
-                    if self._news == seen and quiet == self._is_quiet():
+                    if self._news == seen and quiet == self._is_quiet(deadline):
                         self._clock.wait(self._changed, min(remaining, self._settings.look_every.total_seconds()))
         except StoreError as error:
             _log.error("cannot tell what is left to deliver: %s", error)
             return 0
 
-    def _is_quiet(self) -> bool:
-        nothing_held = self._board.is_empty and not self._bank.ended
+    def _is_quiet(self, deadline: datetime) -> bool:
+        held_back = self._bank.held_back(deadline)
+        nothing_held = self._board.is_empty_but_for(held_back) and not self._bank.ended
         return self._dispatcher is None or (self._nothing_due and nothing_held)
 
     def _left(self, deadline: datetime, ends: float) -> tuple[int, int]:
@@ -137,6 +138,7 @@ class Worker:
                 for channel, line in self._board.lines.items()
                 if line.breaker.until is not None and line.breaker.until > ends
             ]
+            alone += self._bank.held_back(deadline)
         if not left or not alone:
             return left, 0
         return left, left - self._store.waiting(before=deadline, owner=self._owner, now=now, but=alone)

@@ -55,9 +55,9 @@ class Store:
     def __init__(self, assembly: Assembly, clock: Clock) -> None:
         outbox = assembly.hub.outbox
         assert outbox is not None, "a hub made from a config has one"
-        settings = assembly.config.store
-        self._store = open_store(settings.path, getattr(settings, "url", None))
-        self._file = settings.path
+        self._settings = assembly.config.store  # a new config does not move the store either
+        url, path = self._settings.url, self._settings.path
+        self._store = open_store(path) if url is None else open_store(url=url)
         self._assembly = assembly
         self._clock = clock
         self._lock = threading.Lock()
@@ -85,12 +85,12 @@ class Store:
             self._until = ended + max(_FRESH, _SHARE * (ended - began))
 
     def _asked(self) -> Condition:
-        if not self._file.exists():  # to look must not make a new one
-            raise TocsinError(f"the store '{self._file}' is gone")
+        if not self._settings.is_there:  # to look must not make a new one
+            raise TocsinError(f"the store '{self._settings.place}' is gone")
         outbox = self._assembly.hub.outbox
         assert outbox is not None
         own: Outbox = replace(outbox, store=self._store)
-        return condition_of(own, self._assembly.config.channels, self._clock.now())
+        return condition_of(own, replace(self._assembly.config, store=self._settings), self._clock.now())
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -150,7 +150,7 @@ class Answers:
 
     def _excused(self) -> set[str]:
         """The channels that may make deliveries wait: those left alone, and those with a promise how often to send."""
-        rated = {name for name, channel in self._assembly.config.channels.items() if getattr(channel, "rate", None)}
+        rated = {name for name, channel in self._assembly.config.channels.items() if channel.sending.rate}
         return rated | set(self._standings())
 
     def _now(self) -> Now:

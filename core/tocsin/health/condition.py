@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from tocsin.delivery.presence import SeenHub, hubs
 from tocsin.hub import operations
 from tocsin.hub.hub import Outbox
 from tocsin.hub.spill import Spilled
 from tocsin.routing.silences import Silence
+from tocsin.settings.settings import Config, StoreSettings
+from tocsin.store.checkup import damaged_beside
 from tocsin.store.summary import ChannelSummary, StoreSummary
 
 STUCK = timedelta(minutes=15)
@@ -26,6 +29,8 @@ class Condition:
     hubs: tuple[SeenHub, ...] = ()
     silences: tuple[Silence, ...] = ()
     """Those in force."""
+    set_aside: tuple[Path, ...] = ()
+    """Damaged stores, with what waited in them."""
     owed_at: datetime | None = None
     """When there is next a message to tell that was held back."""
 
@@ -40,21 +45,28 @@ class Condition:
         return any(hub.there for hub in self.hubs)
 
 
-def condition_of(outbox: Outbox, channels: Collection[str], now: datetime) -> Condition:
-    """How things stand now, for `channels` and all others where something waits. Raises StoreError and SpillError."""
-    store = outbox.store
+def condition_of(outbox: Outbox, config: Config, now: datetime) -> Condition:
+    """How things stand now, in the store of `config`. Raises StoreError and SpillError."""
+    store, channels = outbox.store, config.channels
     return Condition(
         summary=store.summary(now=now, channels=channels),
         spilled=outbox.spill.waiting(),
         hubs=tuple(hubs(store, now)),
         silences=tuple(each for each in operations.silences(outbox) if each.in_force(now)),
+        set_aside=stores_set_aside(config.store),
         owed_at=store.transact(outbox.engine.owed_at, keep=False),
     )
 
 
-def untouched(spilled: Spilled, channels: Collection[str], now: datetime) -> Condition:
+def untouched(spilled: Spilled, config: Config, now: datetime) -> Condition:
     """How things stand where there is no store yet."""
-    return Condition(StoreSummary(now, tuple(ChannelSummary(name) for name in sorted(channels))), spilled)
+    channels = tuple(ChannelSummary(name) for name in sorted(config.channels))
+    return Condition(StoreSummary(now, channels), spilled, set_aside=stores_set_aside(config.store))
+
+
+def stores_set_aside(settings: StoreSettings) -> tuple[Path, ...]:
+    """The damaged files beside the store that nobody has moved away yet."""
+    return () if settings.url is not None else tuple(damaged_beside(settings.path))
 
 
 # ---------------------------------------------------------------- what needs a person
@@ -70,7 +82,7 @@ def troubles(condition: Condition) -> list[str]:
     >>> troubles(Condition(StoreSummary(noon, (ops,)), Spilled(Path("a.jsonl"))))
     ["2 deliveries wait for 'ops', the oldest since 2026-01-02 11:00:00 UTC, and nobody delivers: run 'tocsin hub'"]
     """
-    return [*_lost(condition), *_spilled(condition), *_channels(condition), *_untold(condition)]
+    return [*_lost(condition), *_damaged(condition), *_spilled(condition), *_channels(condition), *_untold(condition)]
 
 
 def _lost(condition: Condition) -> Iterator[str]:
@@ -80,6 +92,12 @@ def _lost(condition: Condition) -> Iterator[str]:
                 f"the hub on '{hub.host}' has lost {_count(hub.lost, 'event')}, which neither the store nor the spill"
                 f" file took; its log names {'it' if hub.lost == 1 else 'them'}"
             )
+
+
+def _damaged(condition: Condition) -> Iterator[str]:
+    for path in condition.set_aside:
+        what = f"a damaged store was set aside as '{path}', with what waited in it"
+        yield f"{what}; save what is needed, then move it away"
 
 
 def _spilled(condition: Condition) -> Iterator[str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from tocsin.crashpoints import Point, reached
 from tocsin.hub import escalating, flapping, heartbeats, throttling, watching
 from tocsin.hub.facts import FLAP, SOURCE
-from tocsin.hub.flush import MUTED, flush
+from tocsin.hub.flush import flush
 from tocsin.hub.groups import GROUP
 from tocsin.hub.intake import resume, take, tell_all
+from tocsin.hub.muting import MUTED
 from tocsin.hub.policy import Policy
 from tocsin.hub.silencing import META, version_of
 from tocsin.hub.turn import SILENCE, Result, Turn, join, silences_of
@@ -127,6 +129,7 @@ class Engine:
         tell_all(turn)
         for cell in due:
             _handle(turn, cell)
+        reached(Point.TICK_INSIDE)
         return turn.result()
 
     def look(self, tx: Transaction, cell: Cell, *, now: datetime) -> Result:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from tocsin.hub.facts import StoredFacts
 from tocsin.hub.groups import GROUP, MEMBER, items_of, write_group, write_member
 from tocsin.hub.stages import Case, Ruling, silence
-from tocsin.hub.turn import Turn
+from tocsin.hub.turn import Turn, join
 from tocsin.routing import escalation as steps
 from tocsin.routing.escalation import EscalationMemory, Send
 from tocsin.routing.grouping import Group, Log, Member, To, face_of, told
 from tocsin.routing.router import Target
 from tocsin.routing.windows import is_open
 from tocsin.settings.alerts import Escalation
+from tocsin.store.coding import load
 from tocsin.store.records import Planned
 from tocsin_hooks.messages import Action, Why
 
@@ -32,36 +33,44 @@ class Escalating:
 
 
 def start(turn: Turn, group: Group, route: str) -> None:
-    """Begin the escalation that a route asks for, once for a group; its first steps are taken with `look`."""
+    """Begin the escalation that a route asks for, or wake the one under way; its steps are taken with `look`."""
     name = turn.policy.options(route).escalate
     escalation = None if name is None else turn.policy.escalations.get(name)
     if name is None or escalation is None:
         return
-    turn.escalate.append(group.thread)
-    if turn.tx.cell(ESCALATION, group.thread) is None:
+    running = _running(turn, group)
+    key = next((key for key, doc in running.items() if doc.name == name), join(group.thread, name))
+    turn.escalate.append(key)
+    if key not in running:
         begun = steps.start(escalation, turn.now)
         if begun.memory is not None:
             doc = Escalating(name, group.key, route, begun.memory)
-            turn.remember(ESCALATION, group.thread, doc, due=begun.next_at, parent=group.key)
+            turn.remember(ESCALATION, key, doc, due=begun.next_at, parent=group.key)
+
+
+def _running(turn: Turn, group: Group) -> dict[str, Escalating]:
+    """The escalations of a group, one for each that its routes ask for, by the keys of their documents."""
+    return {cell.key: load(Escalating, cell.body) for cell in turn.tx.cells(ESCALATION, parent=group.key)}
 
 
 def stop(turn: Turn, group: Group) -> None:
-    """End the escalation of a group: it is over."""
-    turn.tx.drop(ESCALATION, group.thread)
+    """End the escalations of a group: it is over."""
+    for key in _running(turn, group):
+        turn.tx.drop(ESCALATION, key)
 
 
-def look(turn: Turn, thread: str) -> None:
+def look(turn: Turn, key: str) -> None:
     """Take the steps that are due."""
-    doc = turn.memory(Escalating, ESCALATION, thread)
+    doc = turn.memory(Escalating, ESCALATION, key)
     if doc is None:
         return
     group, escalation = turn.memory(Group, GROUP, doc.group), turn.policy.escalations.get(doc.name)
     members = turn.memories(Member, MEMBER, parent=doc.group)
     firing = [m for m in members if not m.recovered]
     if group is None or escalation is None or not firing:
-        turn.tx.drop(ESCALATION, thread)
+        turn.tx.drop(ESCALATION, key)
         return
-    if _is_held_up(turn, thread, doc, firing):
+    if _is_held_up(turn, key, doc, firing):
         return
     acked = all(m.acked_by for m in firing)
     advanced = steps.advance(
@@ -70,39 +79,40 @@ def look(turn: Turn, thread: str) -> None:
     if advanced.lapsed:
         firing = [_unacknowledged(turn, member) for member in firing]
     for send in advanced.sends:
-        group, firing = _send(turn, group, firing, doc.route, send)
+        group, firing = _send(turn, group, firing, doc, send)
     newest = max(firing, key=lambda m: (m.at, m.key))
     for reason in advanced.skipped:
         turn.suppress(newest.event, "escalation", reason, rule=doc.name, route=doc.route)
     if advanced.memory is None:
-        turn.tx.drop(ESCALATION, thread)
+        turn.tx.drop(ESCALATION, key)
     else:
         doc = replace(doc, memory=advanced.memory)
-        turn.remember(ESCALATION, thread, doc, due=advanced.next_at, parent=doc.group)
+        turn.remember(ESCALATION, key, doc, due=advanced.next_at, parent=doc.group)
 
 
-def acknowledged(turn: Turn, thread: str, by: str) -> None:
-    """Put an escalation to sleep once all that is wrong in its group is acknowledged."""
-    doc = turn.memory(Escalating, ESCALATION, thread)
-    escalation = None if doc is None else turn.policy.escalations.get(doc.name)
-    if doc is None or escalation is None:
+def acknowledged(turn: Turn, group: Group, by: str) -> None:
+    """Put the escalations of a group to sleep once all that is wrong in it is acknowledged."""
+    if not all(m.acked_by for m in turn.memories(Member, MEMBER, parent=group.key) if not m.recovered):
         return
-    firing = [m for m in turn.memories(Member, MEMBER, parent=doc.group) if not m.recovered]
-    if not all(m.acked_by for m in firing):
-        return
+    for key, doc in _running(turn, group).items():
+        if (escalation := turn.policy.escalations.get(doc.name)) is not None:
+            _sleep(turn, key, doc, escalation, by)
+
+
+def _sleep(turn: Turn, key: str, doc: Escalating, escalation: Escalation, by: str) -> None:
     advanced = steps.acknowledge(doc.memory, escalation, by=by, now=turn.now)
     for reason in advanced.skipped:
         turn.note("escalation", "suppressed", reason, route=doc.route, rule=doc.name)
     if advanced.memory is None:
-        turn.tx.drop(ESCALATION, thread)
+        turn.tx.drop(ESCALATION, key)
     else:
         doc = replace(doc, memory=advanced.memory)
-        turn.remember(ESCALATION, thread, doc, due=advanced.next_at, parent=doc.group)
+        turn.remember(ESCALATION, key, doc, due=advanced.next_at, parent=doc.group)
 
 
-def _is_held_up(turn: Turn, thread: str, doc: Escalating, firing: list[Member]) -> bool:
+def _is_held_up(turn: Turn, key: str, doc: Escalating, firing: list[Member]) -> bool:
     """Whether all that is wrong is silenced by now: steps that are due are taken when it no longer is."""
-    cell = turn.tx.cell(ESCALATION, thread)
+    cell = turn.tx.cell(ESCALATION, key)
     if cell is None or (cell.due_at is not None and turn.now < cell.due_at):
         return False
     rulings = [_silenced(turn, doc, member) for member in firing]
@@ -110,7 +120,7 @@ def _is_held_up(turn: Turn, thread: str, doc: Escalating, firing: list[Member]) 
     if len(held) < len(firing):
         return False
     until = min((ruling.until for ruling in held if ruling.until is not None), default=None)
-    turn.remember(ESCALATION, thread, doc, due=until, parent=doc.group)
+    turn.remember(ESCALATION, key, doc, due=until, parent=doc.group)
     turn.suppress(firing[0].event, "silence", held[0].reason, rule=held[0].rule, route=doc.route)
     return True
 
@@ -136,7 +146,7 @@ def _unacknowledged(turn: Turn, member: Member) -> Member:
     return member
 
 
-def _send(turn: Turn, group: Group, firing: list[Member], route: str, send: Send) -> tuple[Group, list[Member]]:
+def _send(turn: Turn, group: Group, firing: list[Member], doc: Escalating, send: Send) -> tuple[Group, list[Member]]:
     """Tell the channels of a step; one that only hears of the group by this hears of its recovery, too."""
     newest = max(firing, key=lambda m: (m.at, m.key))
     event = turn.event(newest.event)
@@ -145,9 +155,10 @@ def _send(turn: Turn, group: Group, firing: list[Member], route: str, send: Send
     for channel in send.channels:
         log, own = group.channels.get(channel), any(channel in m.told for m in firing)
         planned = Planned(
-            channel, route, Action.REPEAT if own else Action.OPEN, reason=Why.ESCALATION, thread=group.thread,
+            channel, doc.route, Action.REPEAT if own else Action.OPEN, reason=Why.ESCALATION, thread=group.thread,
             incident=group.name, opened_at=min(m.since for m in firing),
-            nonce=f"escalation {group.thread} {send.round}.{send.step}", group=group.labels,
+            nonce=f"escalation {doc.name} {group.thread} {doc.memory.started_at} {send.round}.{send.step}",
+            group=group.labels,
             events=tuple(m.event for m in firing), items=items_of(firing), count=len(firing), say=send.say,
             hides=max(m.hides for m in firing),
         )  # fmt: skip
@@ -156,7 +167,7 @@ def _send(turn: Turn, group: Group, firing: list[Member], route: str, send: Send
         extra = log.extra if log is not None else not own
         log = Log(turn.now, 1 if log is None else log.count + 1, extra)
         group = replace(group, channels={**group.channels, channel: log})
-        firing = [_told(group, member, channel, route) for member in firing]
+        firing = [_told(group, member, channel, doc.route) for member in firing]
     cell = turn.tx.cell(GROUP, group.key)
     write_group(turn, group, None if cell is None else cell.due_at)
     for member in firing:

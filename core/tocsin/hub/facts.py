@@ -112,10 +112,10 @@ class StoredFacts:
             return None
         if route not in self._counts:
             memory = self.turn.memory(OpenAfterMemory, AFTER, join(route, case.key))
-            if case.event.is_a("Retrying"):
+            if case.event.is_a("Retrying") or case.held:
                 told = memory is not None and memory.reached_at is not None
-                total = 0 if memory is None else memory.total
-                reason = f"a retry, after {total} of {option.failures} failures"
+                after = f"{0 if memory is None else memory.total} of {option.failures} failures"
+                reason = after if case.held else f"a retry, after {after}"  # what was held was counted when it came
                 self._counts[route] = Counted(memory or OpenAfterMemory(), told, reason)
             else:
                 self._counts[route] = open_after.count(memory, option, self.now)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from tocsin.hub import escalating, throttling
-from tocsin.hub.facts import StoredFacts
 from tocsin.hub.groups import (
     DIGESTED,
     GROUP,
@@ -19,7 +18,7 @@ from tocsin.hub.groups import (
     write_group,
     write_member,
 )
-from tocsin.hub.stages import Case, Ruling, inhibit, silence, window
+from tocsin.hub.muting import muted_by_now, put_off
 from tocsin.hub.turn import Turn, join
 from tocsin.routing.grouping import (
     RECOVERED,
@@ -34,28 +33,9 @@ from tocsin.routing.grouping import (
     repeat_due,
     told,
 )
-from tocsin.routing.router import Target
 from tocsin.store.records import Planned
 from tocsin_hooks.channels import Capability
 from tocsin_hooks.messages import Action, Why
-
-MUTED = "muted"
-"""The name of the documents of what waits for the end of what mutes it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Muted:
-    """An event that is not told to a channel until something ends."""
-
-    event: str
-    channel: str
-    route: str
-    template: str
-    key: str
-    stage: str
-    rule: str
-    is_incident: bool
-    held: bool = False
 
 
 def flush(turn: Turn, key: str, *, timed: bool = False) -> None:
@@ -65,10 +45,11 @@ def flush(turn: Turn, key: str, *, timed: bool = False) -> None:
         return
     members = turn.memories(Member, MEMBER, parent=key)
     if group.kind in (Kind.EVENTS, Kind.DIGEST):
-        _tell_collected(turn, group, members)
+        if not (timed and group.kind is Kind.DIGEST and put_off(turn, group, members)):
+            _tell_collected(turn, group, members, muted_by_now(turn, members) if timed else set())
         return
     options = turn.policy.options(group.route).group if group.kind is Kind.GROUP else None
-    out = _muted_by_now(turn, members) if timed and group.kind is Kind.GROUP else set()
+    out = muted_by_now(turn, members) if timed and group.kind is Kind.GROUP else set()
     telling = _Telling(turn, group, {m.key: m for m in members})
     repeat = None if options is None else options.repeat
     channels = [*group.channels, *(channel for m in members for channel in m.targets)]
@@ -103,6 +84,8 @@ class _Telling:
                 self.turn.suppress(member.event, stage, reason, rule=target.route, route=target.route, channel=channel)
             if settled:
                 self._pass_over(channel, telling)
+            else:
+                self._cut(channel, telling)
             self._log(channel, sent=stage == "throttle" and channel in self.group.channels)
             return not settled
         event = self.turn.event(news.event)
@@ -136,7 +119,7 @@ class _Telling:
             self._log(channel, sent=True)
             if telling.reason == RECOVERED:
                 self.group = replace(self.group, last_recovery=self.turn.now)
-            if telling.action is not Action.RECOVER:
+            if telling.reason in (Why.FIRST, Why.NEW):
                 escalating.start(self.turn, self.group, target.route)
         return True
 
@@ -151,7 +134,9 @@ class _Telling:
         if telling.silent and telling.action is Action.OPEN:
             return "silent", "the route only updates an open message, and there is none", False
         if telling.silent and not self.turn.policy.can(channel, Capability.EDIT):
-            return "silent", "the route is silent, and the channel cannot edit its message", True
+            if target.silent:
+                return "silent", "the route is silent, and the channel cannot edit its message", True
+            return "dedup", f"it was told already, and acknowledged by {telling.news[0].acked_by}", True
         if options.throttle is not None:
             event = self.turn.event(telling.news[0].event)
             if event is not None and (reason := throttling.cut(self.turn, event, channel, target.route)) is not None:
@@ -161,6 +146,10 @@ class _Telling:
     def _mark(self, channel: str, telling: Telling) -> None:
         for member in telling.members:
             self.members[member.key] = told(self.members[member.key], channel)
+
+    def _cut(self, channel: str, telling: Telling) -> None:
+        for member in telling.news:
+            self.members[member.key] = replace(member, cut={**member.cut, channel: member.event})
 
     def _pass_over(self, channel: str, telling: Telling) -> None:
         """Let news be no news any more. A member of which the channel never heard is none of its business then."""
@@ -198,50 +187,10 @@ class _Telling:
         write_group(turn, self.group, repeat_due(self.group, here, None if options is None else options.repeat))
 
 
-# ---------------------------------------------------------------- what came up while it waited
-
-
-def _muted_by_now(turn: Turn, members: Iterable[Member]) -> set[tuple[str, str]]:
-    """The members, by channel, that have been muted since they joined; each waits for the end of what mutes it."""
-    out = set()
-    for member in members:
-        event = None if member.recovered else turn.event(member.event)
-        incident = turn.incident(member.number)
-        if event is None or incident is None or incident.closed_at is not None:
-            continue
-        facts = StoredFacts(turn, event)
-        for channel, to in member.targets.items():
-            if channel in member.frozen:
-                continue
-            target = Target(channel, to.route, to.template, turn.policy.options(to.route))
-            case = Case(event, member.key, target, incident, held=True)
-            ruling = next((r for stage in (inhibit, silence, window) if (r := stage(case, facts)) is not None), None)
-            if ruling is not None:
-                out.add((member.key, channel))
-                mute(turn, case, ruling)
-    return out
-
-
-def mute(turn: Turn, case: Case, ruling: Ruling) -> None:
-    """Keep that an event is not told, and let it wait if there is something to wait for."""
-    target = case.target
-    turn.suppress(
-        case.event.id, ruling.stage, ruling.reason, rule=ruling.rule, route=target.route, channel=target.channel,
-        verdict="suppressed" if ruling.then == "drop" else "waits",
-    )  # fmt: skip
-    if ruling.then == "wait":
-        muted = Muted(
-            case.event.id, target.channel, target.route, target.template, case.key, ruling.stage, ruling.rule,
-            is_incident=case.incident is not None, held=ruling.ended_by == "hold",
-        )  # fmt: skip
-        key = join(target.route, target.channel, case.key)
-        turn.remember(MUTED, key, muted, due=ruling.until, parent=ruling.ended_by, subject=case.key)
-
-
 # ---------------------------------------------------------------- digests and collected events
 
 
-def _tell_collected(turn: Turn, group: Group, members: list[Member]) -> None:
+def _tell_collected(turn: Turn, group: Group, members: list[Member], out: set[tuple[str, str]]) -> None:
     options = turn.policy.options(group.route)
     if not members:
         turn.tx.drop(GROUP, group.key)
@@ -249,7 +198,9 @@ def _tell_collected(turn: Turn, group: Group, members: list[Member]) -> None:
     is_digest = group.kind is Kind.DIGEST
     ordered = sorted(members, key=lambda m: (m.at, m.key), reverse=True)
     for channel in dict.fromkeys(channel for m in ordered for channel in m.targets):  # in the order of the config
-        mine = [m for m in ordered if channel in m.targets]
+        mine = [m for m in ordered if channel in m.targets and (m.key, channel) not in out]
+        if not mine:
+            continue
         _tell_once(turn, group, channel, mine)
         for member in mine:
             if is_digest and member.number is not None and not member.recovered:

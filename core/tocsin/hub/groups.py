@@ -172,6 +172,7 @@ def joined(group: Group, member: Member | None, case: Case) -> Member:
         fresh,
         targets={**kept, **fresh.targets},
         told=member.told,
+        cut=member.cut,
         frozen=member.frozen,
         since=member.since if not member.recovered else opened,
         again=again,

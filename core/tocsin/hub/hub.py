@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -34,6 +34,9 @@ from tocsin_hooks.secrets import redact
 from tocsin_hooks.states import State, family
 
 _log = logging.getLogger("tocsin.hub")
+
+REPLAY_EVERY = timedelta(seconds=5)
+"""How often it is tried at most to store what waits in the spill file."""
 
 
 class Note(Protocol):
@@ -102,12 +105,14 @@ class Hub:
         self.heart: Heart | None = None
         """Tells others that the runs of this process are under way."""
         self._relevant: dict[tuple[str, type[State]], bool] = {}
+        self._replays_at: datetime = datetime.min.replace(tzinfo=UTC)
         self._lock = threading.Lock()
 
     @classmethod
     def from_config(cls, config: Config, *, hooks: Hooks, store: Store, clock: Clock, wake: Callable[[], None]) -> Hub:
         """The hub that a config describes. `wake` is called when deliveries were committed."""
-        return cls(hooks, clock, Outbox(store, Engine(Policy.of(config)), Spill(spill_path(config.store.path)), wake))
+        spill = Spill(spill_path(config.store.spill_name))
+        return cls(hooks, clock, Outbox(store, Engine(Policy.of(config)), spill, wake))
 
     @property
     def filters(self) -> Mapping[str, Filter]:
@@ -310,7 +315,11 @@ class Hub:
 
     def next_due(self) -> datetime | None:
         """When there is next something to do because time passed; None when nothing waits. Raises StoreError."""
-        return None if self.outbox is None else self.outbox.store.next_cell_due()
+        if self.outbox is None:
+            return None
+        due = self.outbox.store.next_cell_due()
+        again = self._replays_at if self.outbox.spill.holds_any else None
+        return min((at for at in (due, again) if at is not None), default=None)
 
     def tick(self) -> list[Result]:
         """Do everything that is due now: what came of it. Raises StoreError."""
@@ -318,6 +327,10 @@ class Hub:
         if self.outbox is None:
             return results
         outbox, now = self.outbox, self.clock.now()
+        if outbox.spill.holds_any and self._replays_at <= now:
+            self._replays_at = now + REPLAY_EVERY
+            self.prepare()  # the store that answers now may be a new one
+            self.replay_spill()
         while True:
             try:
                 result = outbox.store.transact(lambda tx: outbox.engine.tick(tx, now=now))
@@ -328,6 +341,7 @@ class Hub:
                 return results
             if result is None:
                 return results
+            reached(Point.TICK_DONE)
             self._settled(outbox, result)
             results.append(result)
 
@@ -403,6 +417,7 @@ class Hub:
             self.counters.spilled += 1
             self.counters.note(f"event '{event.subject} {event.state}' waits in '{outbox.spill.path}': {error}")
             first = self.counters.spilled == 1
+        self.on_timer()
         _log.log(
             logging.ERROR if first else logging.INFO,  # a store that is down refuses every event alike
             "event '%s %s' could not be stored and waits in '%s' for the next run or 'tocsin hub': %s",

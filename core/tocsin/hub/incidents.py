@@ -11,11 +11,15 @@ from tocsin_hooks.filters import value_of
 def incident_key(event: Event, labels: Sequence[str]) -> str:
     """The key that names a problem across attempts and runs: the values of `labels`, and the map index.
 
-    A mapped child is a subject of its own: that one child succeeded says nothing about another. So is each watch.
+    A mapped child is a subject of its own: that one child succeeded says nothing about another. So is each watch. What
+    has none of `labels` is known by all those that it has, as an alert is that knows no flows.
     """
     if event.source == "watch":
         return "/".join(filter(None, ("watch", event.labels.get("watch", ""), event.run_id)))
     values = [_text(value_of(event, label)) for label in labels]
+    if not any(values):
+        own = {**event.labels, **({"severity": event.severity} if event.severity else {})}
+        values = [f"{name}={value}" for name, value in sorted(own.items()) if value] or values
     if event.map_index is not None:
         values.append(f"[{event.map_index}]")
     key = "/".join(value.replace("%", "%25").replace("/", "%2F") for value in values)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from tocsin.hub import escalating, flapping, watching
 from tocsin.hub.facts import AFTER, SOURCE, StoredFacts
-from tocsin.hub.flush import MUTED, Muted, flush, mute
+from tocsin.hub.flush import flush
 from tocsin.hub.groups import DIGESTED, GROUP, MEMBER, Digested, collect, place, write_group, write_member
 from tocsin.hub.incidents import ends_incident, incident_key
+from tocsin.hub.muting import MUTED, Muted, mute
 from tocsin.hub.silencing import end, over_with
 from tocsin.hub.stages import DIGEST, NOTICE, Case, rule
 from tocsin.hub.turn import Result, Turn, join
@@ -20,6 +22,8 @@ from tocsin.settings.alerts import Mode
 from tocsin.store.records import Cell, Incident, Planned
 from tocsin_hooks.events import Event
 from tocsin_hooks.messages import Action, Why
+
+_SKEW = timedelta(minutes=1)  # by which the clocks of two hosts may differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,7 @@ def take(turn: Turn, event: Event, extra: Sequence[Route] = (), targets: Sequenc
     problem = is_problem(turn, event, decision)
     key = incident_key(event, policy.key)
     before = tx.incident(key)
-    closing = before is not None and ends_incident(event)
+    closing = before is not None and ends_incident(event) and not _is_from_before(event, before)
     watched = watching.concerns(turn, event)
     if not (decision.matched or problem or closing or watched or policy.keep_all):
         return Result(event, kept=False)
@@ -62,12 +66,20 @@ def take(turn: Turn, event: Event, extra: Sequence[Route] = (), targets: Sequenc
     elif problem and taken.incident is not None:
         _stand_as_source(turn, event, taken.incident)
     facts = StoredFacts(turn, event)
-    for target in decision.targets:
-        if target.channel not in knowing:
-            offer(turn, _case(event, key, target, taken, problem=problem), facts)
+    cases = [_case(event, key, target, taken, problem=problem) for target in decision.targets]
+    for case in cases:
+        facts.failures(case)  # counted whatever keeps it from being told
+    for case in cases:
+        if case.target.channel not in knowing:
+            offer(turn, case, facts)
     facts.keep(key)
     tell_all(turn)
     return turn.result(event)
+
+
+def _is_from_before(event: Event, incident: Incident) -> bool:
+    """Whether an event is of a time before the incident began, and only heard of now: it says nothing of it."""
+    return utc(event.time) < incident.opened_at - _SKEW
 
 
 def is_problem(turn: Turn, event: Event, decision: Decision) -> bool:
@@ -110,11 +122,20 @@ def _note_routes(turn: Turn, event: Event, decision: Decision, *, problem: bool)
 
 def _stand_as_source(turn: Turn, event: Event, incident: Incident) -> None:
     """Let an incident hide what its newest event is the source of, and nothing else."""
-    for cell in turn.tx.cells(SOURCE, subject=incident.key):
-        turn.tx.drop(SOURCE, cell.key)
+    before = {cell.key for cell in turn.tx.cells(SOURCE, subject=incident.key)}
+    for key in before:
+        turn.tx.drop(SOURCE, key)
     for name, signature in turn.policy.inhibitors.signatures(event):
         parent = join(name, signature)
         turn.tx.put(Cell(SOURCE, join(parent, str(incident.number)), str(incident.number), parent, incident.key))
+    if before - {cell.key for cell in turn.tx.cells(SOURCE, subject=incident.key)}:
+        _speak_after(turn, incident)
+
+
+def _speak_after(turn: Turn, source: Incident) -> None:
+    """Offer again what an incident has hidden, which it may hide no longer."""
+    for cell in turn.tx.cells(MUTED, parent=f"inhibit:{source.number}"):
+        resume(turn, cell.key)
 
 
 # ---------------------------------------------------------------- through the stages
@@ -181,9 +202,9 @@ def tell_all(turn: Turn, *, timed: bool = False) -> None:
         keys, turn.flush = list(dict.fromkeys(turn.flush)), []
         for key in keys:
             flush(turn, key, timed=timed)
-        threads, turn.escalate = list(dict.fromkeys(turn.escalate)), []
-        for thread in threads:
-            escalating.look(turn, thread)
+        running, turn.escalate = list(dict.fromkeys(turn.escalate)), []
+        for key in running:
+            escalating.look(turn, key)
         alarms, turn.alarms = turn.alarms, []
         for alarm, targets in alarms:
             take(turn, alarm, targets=targets)
@@ -195,8 +216,9 @@ def tell_all(turn: Turn, *, timed: bool = False) -> None:
 def close(turn: Turn, incident: Incident, event: Event) -> set[str]:
     """End an incident: whoever was told of it is told that it is over. Returns the channels that know of it."""
     turn.tx.put_incident(replace(incident, closed_at=utc(event.time)))
-    in_run = bool(event.run_id) and event.run_id == incident.run_id
-    how = "retry" if in_run or not incident.failures else "next_run"
+    runs_known = bool(event.run_id and incident.run_id)
+    in_run = event.run_id == incident.run_id if runs_known else not incident.failures
+    how = "retry" if in_run else "next_run"
     for name in (SOURCE, AFTER):
         for cell in turn.tx.cells(name, subject=incident.key):
             turn.tx.drop(name, cell.key)
@@ -211,8 +233,7 @@ def close(turn: Turn, incident: Incident, event: Event) -> set[str]:
         knowing |= _hearing(turn, member)
         _recover(turn, member)
     knowing |= _recover_digested(turn, incident, event, how, knowing)
-    for cell in turn.tx.cells(MUTED, parent=f"inhibit:{incident.number}"):
-        resume(turn, cell.key)
+    _speak_after(turn, incident)
     for silence in over_with(turn, incident):
         end(turn, silence, by="recovery", resume=resume)
     return knowing

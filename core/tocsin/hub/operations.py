@@ -163,7 +163,7 @@ def _acknowledge(turn: Turn, incident: Incident, by: str) -> None:
                     acknowledged_by=by,
                 )  # fmt: skip
                 turn.plan(event, planned, incident.number)
-        escalating.acknowledged(turn, group.thread, by)
+        escalating.acknowledged(turn, group, by)
 
 
 # ---------------------------------------------------------------- silences

@@ -143,7 +143,8 @@ class _Touched:
         group = self._tx.cell(GROUP, cell.parent) if cell.kind == MEMBER else cell if cell.kind == GROUP else None
         if group is not None:  # what it tells, and to whom that escalates, is another now
             self.touched[GROUP, group.key] = None
-            self.touched[ESCALATION, group.subject] = None
+            for escalation in self._tx.cells(ESCALATION, parent=group.key):
+                self.touched[ESCALATION, escalation.key] = None
 
 
 class _Dry:
@@ -210,9 +211,10 @@ def _waits(turn: Turn, subjects: Sequence[str], sent: Sequence[Sent]) -> Iterato
         if cell.due_at is not None:
             kind = str(group.kind) if waiting else "reminder"
             yield Wait(kind, group.name, group.route, waiting or tuple(sorted(member.targets)), cell.due_at)
-        step, begun = turn.tx.cell(ESCALATION, group.thread), turn.memory(Escalating, ESCALATION, group.thread)
-        if step is not None and step.due_at is not None and begun is not None:
-            yield Wait("escalation", begun.name, begun.route, (), step.due_at)
+        for step in turn.tx.cells(ESCALATION, parent=group.key):
+            begun = turn.memory(Escalating, ESCALATION, step.key)
+            if step.due_at is not None and begun is not None:
+                yield Wait("escalation", begun.name, begun.route, (), step.due_at)
 
 
 # ---------------------------------------------------------------- what differs

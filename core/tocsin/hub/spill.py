@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tocsin.crashpoints import Point, reached
 from tocsin.errors import TocsinError
 from tocsin_hooks.events import Event
 
@@ -60,18 +63,35 @@ class Spill:
         """Append one event, and the channels that code asked for. Raises SpillError when it does not fit."""
         line = json.dumps({"event": event.to_dict(), "channels": list(channels)}, ensure_ascii=False) + "\n"
         data = line.encode("utf-8", "replace")
+        reached(Point.SPILL_BEGUN)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-            try:
-                if os.fstat(handle).st_size + len(data) > self._capacity:
-                    raise SpillError(f"spill file '{self.path}' is full ({self._capacity} bytes)")
-                os.write(handle, data)
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+            with _held(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT) as handle:
+                self._append(handle, data)
         except OSError as error:
             raise SpillError(f"spill file '{self.path}' cannot be written: {error.strerror}") from error
+        reached(Point.SPILL_DONE)
+
+    def _append(self, handle: int, data: bytes) -> None:
+        size = os.fstat(handle).st_size
+        if size + len(data) > self._capacity:
+            raise SpillError(f"spill file '{self.path}' is full ({self._capacity} bytes)")
+        if size and os.pread(handle, 1, size - 1) != b"\n":
+            data = b"\n" + data  # whoever wrote last has died over it: its piece must not spoil this line
+        try:
+            while data:
+                data = data[os.write(handle, data) :]
+            os.fsync(handle)
+            if not size:
+                _sync_folder(self.path.parent)
+        except OSError:
+            os.ftruncate(handle, size)
+            raise
+
+    @property
+    def holds_any(self) -> bool:
+        """Whether something waits: quick enough to ask all the time."""
+        return self.path.exists() or self._aside.exists()
 
     def waiting(self) -> Spilled:
         """What waits to be given back. Raises SpillError when that cannot be told."""
@@ -98,12 +118,17 @@ class Spill:
         aside = self._aside
         try:
             if not aside.exists():
-                if not self.path.exists():
-                    return
-                self.path.rename(aside)
-            for line in aside.read_text(encoding="utf-8").splitlines():
-                self._give(line, store)
-            aside.unlink()
+                with _held(self.path, os.O_RDONLY):
+                    if not aside.exists():  # else another process was quicker, and this is a later file
+                        self.path.rename(aside)
+            reached(Point.REPLAY_ASIDE)
+            with _held(aside, os.O_RDONLY):  # nobody writes to it any more, nor gives it back at the same time
+                for line in aside.read_text(encoding="utf-8", errors="replace").split("\n"):
+                    self._give(line, store)
+                reached(Point.REPLAY_STORED)
+                aside.unlink()
+        except FileNotFoundError:
+            return  # another process has given it back
         except OSError as error:
             raise SpillError(f"spill file '{self.path}' cannot be read: {error.strerror}") from error
 
@@ -112,6 +137,35 @@ class Spill:
         try:
             data = json.loads(line)
             event, channels = Event.from_dict(data["event"]), data["channels"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return  # the last line of a process that died while it wrote: `add` never returned for it
         store(event, channels)
+
+
+@contextmanager
+def _held(path: Path, flags: int) -> Iterator[int]:
+    """The file at `path`, for one user at a time; not one that was set aside, or removed, while it was waited for."""
+    while True:
+        handle = os.open(path, flags, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if _is_at(handle, path):
+                yield handle
+                return
+        finally:
+            os.close(handle)
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -46,7 +46,7 @@ class Turn:
     flush: list[str] = field(default_factory=list)
     """The keys of groups that are to be told now."""
     escalate: list[str] = field(default_factory=list)
-    """The threads whose escalation is to be looked at after that."""
+    """The keys of escalations that are to be looked at after that."""
     alarms: list[tuple[Event, tuple[Target, ...]]] = field(default_factory=list)
     """Events of watches, to be taken after that, and whom to tell."""
     timers: bool = False

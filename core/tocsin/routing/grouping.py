@@ -59,6 +59,8 @@ class Member:
     """`retry` or `next_run`, after which sort of success it is over; empty while it is not."""
     problem: str = ""
     """Once it has recovered: the id of the last event before that."""
+    cut: Mapping[str, str] = field(default_factory=dict)
+    """By channel: the event that was withheld there for good; the next one is news again."""
     frozen: Mapping[str, str] = field(default_factory=dict)
     """By channel: the route on which it is flapping. Nothing of it is news there until it is calm."""
     hides: int = 0
@@ -149,28 +151,36 @@ def dedup(
     if not told:
         if not firing:
             return "it was over before it was told" if mine and len(live) == len(mine) else "nothing is wrong"
-        return _telling(Action.OPEN, "first", shown, firing, channel)
-    unseen = [m for m in firing if m.told.get(channel, RECOVERED) == RECOVERED]
+        fresh = [m for m in firing if not is_cut(m, channel)]
+        return _telling(Action.OPEN, "first", shown, fresh, channel) if fresh else "it was withheld"
+    unseen = [m for m in firing if m.told.get(channel, RECOVERED) == RECOVERED and not is_cut(m, channel)]
     if unseen:
         return _telling(Action.UPDATE, "new", shown, unseen, channel)
     if everything_over:
         return _telling(Action.RECOVER, "all recovered", tuple(over), over, channel)
-    changed = [m for m in firing if m.told[channel] != face(m, channel)]
+    changed = [m for m in firing if m.told.get(channel) != face(m, channel) and not is_cut(m, channel)]
     if changed:
-        calm = all(m.told[channel] == FLAPPING for m in changed)
+        calm = all(m.told.get(channel) == FLAPPING for m in changed)
         reason = "calm" if calm else "again" if all(m.again for m in changed) else "changed"
         return _telling(Action.UPDATE, reason, shown, changed, channel)
     if over:
         return _telling(Action.UPDATE, "recovered", shown, over, channel)
     if not firing or log is None:
         return "nothing new"
+    nobodys = [m for m in firing if not m.acked_by]
+    reason = _no_reminder(log, firing, repeat, now)
+    return reason or _telling(Action.REPEAT, "repeat", shown, nobodys, channel)
+
+
+def _no_reminder(log: Log, firing: Sequence[Member], repeat: timedelta | None, now: datetime) -> str:
+    """Why there is no reminder now; empty when one is due."""
     if repeat is None:
         return "it was told already"
     if all(m.acked_by for m in firing):
         return f"it was told already, and acknowledged by {firing[0].acked_by}"
-    if log.sent_at + repeat <= now:
-        return _telling(Action.REPEAT, "repeat", shown, [m for m in firing if not m.acked_by], channel)
-    return f"it was told already; a reminder is due in {format_duration((log.sent_at + repeat - now).total_seconds())}"
+    if (left := log.sent_at + repeat - now) <= timedelta(0):
+        return ""
+    return f"it was told already; a reminder is due in {format_duration(left.total_seconds())}"
 
 
 def _telling(action: Action, reason: str, shown: Sequence[Member], news: Sequence[Member], channel: str) -> Telling:
@@ -182,6 +192,11 @@ def _telling(action: Action, reason: str, shown: Sequence[Member], news: Sequenc
 def told(member: Member, channel: str) -> Member:
     """The member after `channel` was told of it."""
     return replace(member, told={**member.told, channel: face(member, channel)})
+
+
+def is_cut(member: Member, channel: str) -> bool:
+    """Whether the newest event of a member was withheld from `channel` for good."""
+    return member.cut.get(channel) == member.event
 
 
 def is_over(member: Member) -> bool:

@@ -35,13 +35,6 @@ _PLAIN = (str, int, float, bool, dt.timedelta, dt.datetime, dt.date, dt.time, ty
 _NESTS = (list, tuple, set, frozenset)
 
 
-@dataclass(frozen=True, slots=True)
-class SentChannel(ChannelSettings):
-    """A channel with all that the config says of how it is sent to."""
-
-    sending: Sending = field(default_factory=Sending)
-
-
 @dataclass(frozen=True)
 class Installed:
     """The channel types there are, and why the plugins that could not be loaded were not."""
@@ -77,7 +70,7 @@ def channel_settings(
         config, found = _own_settings(document, path, table, channel_type, context)
         problems += found
         if config is not None:
-            settings[name] = SentChannel(name, channel_type, config, sending.retry, sending)
+            settings[name] = ChannelSettings(name, channel_type, config, sending)
     return settings, problems
 
 

@@ -45,6 +45,7 @@ def _unused(document: Document, file: File, found: Expressions) -> Iterator[Prob
     used: dict[str, set[str]] = {section: set() for section in _UNUSED}
     for use in uses(document, file):
         used[use.section].add(use.name)
+    used["channels"] |= {str(table["fallback"]) for table in file.channels.values() if table.get("fallback")}
     sections: dict[str, Iterable[str]] = {
         "channels": file.channels,
         "templates": file.templates,

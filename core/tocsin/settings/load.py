@@ -122,7 +122,12 @@ class _Parts:
             version=file.version,
             project=file.project,
             defaults=self._defaults(),
-            store=StoreSettings(_absolute(source.base, file.store.path), file.store.retention, file.store.history),
+            store=StoreSettings(
+                _absolute(source.base, file.store.path or "tocsin.db"),
+                file.store.retention,
+                file.store.history,
+                file.store.url,
+            ),
             delivery=file.delivery,
             hub=file.hub,
             plugins=file.plugins,
@@ -207,10 +212,12 @@ def _newer_format(document: Document) -> Problem | None:
 def shape(document: Document) -> tuple[File, list[Problem]]:
     """The file as far as its shape is right, and the problems of what had to be left out for that."""
     data = copy.deepcopy(document.data)
+    inline = data.get("allow_inline_secrets") is True
+    context = {"base": document.source.base, "inline_secrets": inline}
     problems: list[Problem] = []
     while True:
         try:
-            return File.model_validate(data), problems
+            return File.model_validate(data, context=context), problems
         except ValidationError as error:
             for each in translate(error, document, File):
                 problems += [] if each.told else [each.problem]

@@ -21,6 +21,7 @@ from tocsin.settings.option_tables import Options, RouteTable
 from tocsin.settings.rate import Rate
 from tocsin.settings.tables import Table, Text, refused
 from tocsin_hooks.durations import Duration
+from tocsin_hooks.secrets import Secret
 
 FORMAT = 1
 """The version of the file format that this tocsin reads."""
@@ -53,9 +54,18 @@ class DefaultsTable(Options):
 class StoreTable(Table):
     """`[store]`."""
 
-    path: Text = "tocsin.db"
+    path: Text | None = None
+    """A file on a local disk; `tocsin.db` where nothing is said."""
+    url: Secret | None = None
+    """A PostgreSQL database, in the place of a file."""
     retention: Duration = timedelta(days=30)
     history: Literal["routed", "all"] = "routed"
+
+    @model_validator(mode="after")
+    def _in_one_place(self) -> StoreTable:
+        if self.path is not None and self.url is not None:
+            raise PydanticCustomError("both", "has both a 'path' and a 'url'; keep one")
+        return self
 
 
 class DeliverySettings(Table):

@@ -10,9 +10,10 @@ from pathlib import Path
 from tocsin.settings.alerts import Escalation, Inhibition, RouteOptions, Watch, Window
 from tocsin.settings.issues import Position
 from tocsin.settings.listening import HubSettings
-from tocsin.settings.models import DeliverySettings, PluginSettings, RecoverSettings, RetryPolicy
+from tocsin.settings.models import DeliverySettings, PluginSettings, RecoverSettings, RetryPolicy, Sending
 from tocsin_hooks.channels import ChannelConfig, ChannelType
 from tocsin_hooks.filters import Filter
+from tocsin_hooks.secrets import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +38,39 @@ class StoreSettings:
     path: Path
     retention: timedelta
     history: str = "routed"
-    """Which events are kept: `routed` (those of routes, incidents and watches) or `all` that are settled."""
+    """Which events are kept: `routed` (what a route, incident or watch has to do with) or `all` that are settled."""
+    url: Secret | None = None
+    """A PostgreSQL database, in the place of the file at `path`."""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there may be something in it: a database is taken to be there, a file is looked for."""
+        return self.url is not None or self.path.exists()
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        return str(self.path) if self.url is None else f"PostgreSQL, by {self.url.where}"
+
+    @property
+    def spill_name(self) -> Path:
+        """What its spill file is named after: two stores must not share one."""
+        return self.path if self.url is None else self.path.with_name(f"postgresql {self.url.kind} {self.url.name}")
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelSettings:
-    """One channel: its type, the settings its plugin has accepted, and when a failed delivery is tried again."""
+    """One channel: its type, the settings its plugin has accepted, and how it is sent to."""
 
     name: str
     type: ChannelType
     config: ChannelConfig
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    sending: Sending = field(default_factory=Sending)
+
+    @property
+    def retry(self) -> RetryPolicy:
+        """When a failed delivery is tried again."""
+        return self.sending.retry
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from tocsin.store.records import (
     to_micros,
 )
 from tocsin.store.summary import StoreSummary, summarise
+from tocsin.store.unreadable import event_in, events_in
 from tocsin_hooks.events import Event
 from tocsin_hooks.messages import Message
 
@@ -76,7 +77,7 @@ def _delivery(row: tuple[Any, ...]) -> DeliveryRecord:
         finished_at=None if finished is None else from_micros(finished),
         reason=reason,
         detail=detail or (json.loads(receipt)["detail"] if receipt else ""),
-        event=Event.from_json(body).replace(sequence=sequence),
+        event=event_in(body, sequence),
     )
 
 
@@ -123,7 +124,7 @@ def events(db: sqlite3.Connection, since: datetime, until: datetime | None, limi
         "SELECT sequence, body FROM events WHERE at >= ? AND at < ? ORDER BY sequence LIMIT ?",
         (to_micros(since), 2**62 if until is None else to_micros(until), -1 if limit is None else limit),
     )
-    return [Event.from_json(body).replace(sequence=sequence) for sequence, body in rows]
+    return events_in(rows)
 
 
 def suppressions(db: sqlite3.Connection, event: str | None, since: datetime | None) -> list[Suppression]:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
-
-import psycopg
+from typing import TypeVar
 
 from tocsin.clock import Clock, SystemClock
 from tocsin.store import postgres_claims as claims, postgres_history as history
-from tocsin.store.postgres_connection import Counted, Lane, Server, notices
+from tocsin.store.postgres_connection import Counted, Server
+from tocsin.store.postgres_process import Own, Piece, Settling
 from tocsin.store.postgres_schema import Db
 from tocsin.store.postgres_settling import settle
-from tocsin.store.postgres_together import Together
-from tocsin.store.postgres_transaction import PostgresTransaction
 from tocsin.store.protocol import Transaction
 from tocsin.store.records import (
     AttemptRecord,
@@ -37,95 +32,6 @@ from tocsin_hooks.messages import Message
 T = TypeVar("T")
 
 
-@dataclass(eq=False, slots=True)
-class _Piece:
-    """What one thread wants done in a transaction, and what came of it."""
-
-    work: Callable[[Transaction], Any]
-    keep: bool
-    result: Any = None
-    error: BaseException | None = None
-
-
-@dataclass(eq=False, slots=True)
-class _Settling:
-    """Outcomes that one thread wants recorded, and for which of them it still had the lease."""
-
-    outcomes: Sequence[Outcome]
-    held: list[bool] = field(default_factory=list)
-
-
-class _Own:
-    """What one process uses: a connection for each sort of work, so that none waits for another, each opened late."""
-
-    def __init__(self, server: Server) -> None:
-        self.pid = os.getpid()
-        self.deciding = Lane(server)
-        self.claiming = Lane(server)
-        self.settling = Lane(server)
-        self.asking = Lane(server)
-        self.reading = Lane(server)
-        self.listening = Lane(server, listens=True)
-        self.deciders = Together(self._decide)
-        self.settlers = Together(self._settle)
-        self._server = server
-
-    def close(self) -> None:
-        for lane in (self.deciding, self.claiming, self.settling, self.asking, self.reading, self.listening):
-            lane.close()
-
-    # ------------------------------------------------------------ deciding
-
-    def _decide(self, pieces: Sequence[_Piece], mine: _Piece) -> Sequence[_Piece]:
-        if len(pieces) == 1:
-            self.deciding.transact(lambda db: self._alone(db, mine), locked=True, keep=mine.keep)
-            return pieces
-        return self.deciding.transact(lambda db: self._each(db, pieces, mine), locked=True)
-
-    def _alone(self, db: Db, piece: _Piece) -> None:
-        transaction = PostgresTransaction(db)
-        piece.result = piece.work(transaction)
-        if piece.keep and transaction.planned:
-            self._notify(db)
-
-    def _each(self, db: Db, pieces: Sequence[_Piece], mine: _Piece) -> list[_Piece]:
-        done, planned = [], False
-        for piece in pieces:
-            transaction = PostgresTransaction(db)
-            db.execute("SAVEPOINT piece")
-            piece.error = None
-            try:
-                piece.result = piece.work(transaction)
-            except psycopg.OperationalError:
-                raise  # the transaction as a whole has failed, and is done once more
-            except Exception as error:
-                db.execute("ROLLBACK TO SAVEPOINT piece")
-                if piece is not mine:
-                    continue  # its own thread does it by itself, and hears of it
-                piece.error = error
-                if isinstance(error, psycopg.Error) and not isinstance(error, psycopg.IntegrityError):
-                    piece.error = self._server.error(error)
-            else:
-                db.execute("RELEASE SAVEPOINT piece" if piece.keep else "ROLLBACK TO SAVEPOINT piece")
-                planned |= piece.keep and transaction.planned
-            done.append(piece)
-        if planned:
-            self._notify(db)
-        return done
-
-    def _notify(self, db: Db) -> None:
-        db.execute("SELECT pg_notify(%s, '')", (notices(self._server.schema),))
-
-    # ------------------------------------------------------------ settling
-
-    def _settle(self, pieces: Sequence[_Settling], mine: _Settling) -> Sequence[_Settling]:  # noqa: ARG002
-        outcomes = [outcome for piece in pieces for outcome in piece.outcomes]
-        held = iter(self.settling.transact(Counted(lambda db, again: settle(db, outcomes, repeated=again))))
-        for piece in pieces:
-            piece.held = [next(held) for _ in piece.outcomes]
-        return pieces
-
-
 class PostgresStore:
     """A `Store` in a PostgreSQL database, shared by the threads of this process and by processes of any host.
 
@@ -136,25 +42,25 @@ class PostgresStore:
 
     def __init__(self, url: Callable[[], str], clock: Clock | None = None) -> None:
         self._server = Server(url, clock or SystemClock())
-        self._mine = _Own(self._server)
-        self._guard = threading.Lock()
-        self._of_parents: list[_Own] = []
+        self._pid = os.getpid()
+        self._mine = Own(self._server)
+        self._of_parents: list[Own] = []
 
     def __repr__(self) -> str:
         return f"PostgresStore({self._server.name!r})"
 
     @property
-    def _own(self) -> _Own:
-        if self._mine.pid != os.getpid():  # a forked child must touch neither the parent's connections nor its locks
+    def _own(self) -> Own:
+        if self._pid != os.getpid():  # a forked child must touch neither the parent's connections nor its locks
             self._of_parents.append(self._mine)  # kept, lest they be closed for both
-            self._mine = _Own(self._server)
+            self._mine, self._pid = Own(self._server), os.getpid()
         return self._mine
 
     # ------------------------------------------------------------ publishing
 
     def transact(self, work: Callable[[Transaction], T], *, keep: bool = True) -> T:
         """See `Store.transact`."""
-        piece = _Piece(work, keep)
+        piece = Piece(work, keep)
         self._own.deciders.do(piece)
         if piece.error is not None:
             raise piece.error
@@ -205,7 +111,7 @@ class PostgresStore:
 
     def record(self, outcomes: Sequence[Outcome]) -> list[bool]:
         """See `Store.record`."""
-        settling = _Settling(outcomes)
+        settling = Settling(outcomes)
         if outcomes:
             self._own.settlers.do(settling)
         return settling.held

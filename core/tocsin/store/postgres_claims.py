@@ -13,6 +13,7 @@ from tocsin.store.postgres_schema import Db
 from tocsin.store.protocol import DISABLED
 from tocsin.store.records import Leased, Planned, from_micros, to_micros
 from tocsin.store.sqlite_claims import LANE_PATIENCE
+from tocsin.store.unreadable import REASON, sift
 from tocsin_hooks.events import Event
 from tocsin_hooks.messages import Action, Receipt
 
@@ -33,24 +34,22 @@ claiming, and that this one therefore skips, still holds up what is behind it.
 """
 
 _DUE = (
-    "SELECT d.number, d.thread <> '' AND EXISTS (SELECT FROM deliveries AS o WHERE o.thread = d.thread"
-    "  AND o.thread <> '' AND o.channel = d.channel AND o.number > d.number AND o.status IN ('pending', 'leased'))"
+    "SELECT d.number, d.thread, d.channel, d.thread <> '' AND EXISTS (SELECT FROM deliveries AS o"
+    "  WHERE o.thread = d.thread AND o.thread <> '' AND o.channel = d.channel"
+    "  AND o.number > d.number AND o.status IN ('pending', 'leased'))"
     f" {_HEADS_OF_LANES} AND d.due_at <= %(at)s"
     " ORDER BY d.due_at, d.number LIMIT %(limit)s FOR UPDATE OF d SKIP LOCKED"
 )
 _LANE = (
-    "FROM deliveries AS h JOIN deliveries AS d ON d.thread = h.thread AND d.channel = h.channel"
-    " WHERE h.number = %(head)s AND d.thread <> '' AND d.status IN ('pending', 'leased')"
+    "SELECT number FROM deliveries WHERE thread = %(thread)s AND thread <> '' AND channel = %(channel)s"
+    f" AND status IN ('pending', 'leased') ORDER BY number LIMIT {_LONGEST_LANE}"
 )
 _LANE_LOCKED = (
     "SELECT d.number, d.status, d.due_at, d.body, d.may_repeat, e.body FROM deliveries AS d"
     " JOIN events AS e ON e.sequence = d.event WHERE d.number = ANY (%(numbers)s::bigint[])"
     " AND d.status IN ('pending', 'leased') ORDER BY d.number FOR UPDATE OF d SKIP LOCKED"
 )
-_TOLD = (
-    "SELECT EXISTS (SELECT FROM receipts AS r JOIN deliveries AS h ON h.thread = r.thread AND h.channel = r.channel"
-    " WHERE h.number = %(head)s)"
-)
+_TOLD = "SELECT EXISTS (SELECT FROM receipts WHERE thread = %(thread)s AND channel = %(channel)s)"
 _CLAIM = (
     # a lease that ran out may have been sent: what is claimed again may be a repetition
     "UPDATE deliveries SET may_repeat = may_repeat OR status = 'leased', status = 'leased', token = token + 1,"
@@ -88,24 +87,28 @@ def claim(
         "but": list(but),
     }
     if repeated and (mine := [number for (number,) in db.execute(_MINE, values)]):
-        return _claimed(db, sorted(mine))
+        return _claimed(db, sorted(mine), values["at"])
     numbers = []
-    for head, crowded in db.execute(_DUE, values).fetchall():
-        number = _put_together(db, head, values["at"]) if crowded else head
-        if number is not None:
+    gone: set[int] = set()  # an old head is no longer waited for, so that one lane may have several
+    for head, thread, channel, crowded in db.execute(_DUE, values).fetchall():
+        if head in gone:
+            continue
+        lane = {"thread": thread, "channel": channel}
+        number, dropped = _put_together(db, head, lane, values["at"]) if crowded else (head, ())
+        gone.update(dropped)
+        if number is not None and number not in numbers:
             numbers.append(number)
     if not numbers:
         return []
     db.execute(_CLAIM, {**values, "numbers": numbers})
-    return _claimed(db, numbers)
+    return _claimed(db, numbers, values["at"])
 
 
-def _put_together(db: Db, head: int, at: int) -> int | None:
-    """Settle what of the lane behind its head need not be sent; the one that is to be claimed now, if any."""
-    rows = db.execute(f"SELECT d.number {_LANE} ORDER BY d.number LIMIT {_LONGEST_LANE}".encode(), {"head": head})
-    numbers = [number for (number,) in rows]
-    if numbers[0] != head:
-        return head  # an older one may still arrive: what is behind it cannot be judged
+def _put_together(db: Db, head: int, lane_of: Mapping[str, str], at: int) -> tuple[int | None, Collection[int]]:
+    """Settle what of the lane behind its head need not be sent: which is to be claimed, if any, and what is gone."""
+    numbers = [number for (number,) in db.execute(_LANE, lane_of)]
+    if not numbers or numbers[0] != head:
+        return head, ()  # an older one may still arrive: what is behind it cannot be judged
     locked = {row[0]: row for row in db.execute(_LANE_LOCKED, {"numbers": numbers})}
     lane: list[Waiting] = []
     for number in numbers:
@@ -114,16 +117,24 @@ def _put_together(db: Db, head: int, at: int) -> int | None:
         _, status, due, planned, may_repeat, event = locked[number]
         if due > at or (status == "leased" and number != head):
             break
-        lane.append(_waiting(number, planned, event, may_have_arrived=may_repeat or status == "leased"))
-    told = db.execute(_TOLD, {"head": head}).fetchone() == (True,)
+        waiting = _waiting(number, planned, event, may_have_arrived=may_repeat or status == "leased")
+        if waiting is None:
+            break
+        lane.append(waiting)
+    if not lane:
+        return head, ()
+    told = db.execute(_TOLD, lane_of).fetchone() == (True,)
     dropped = coalesce(lane, told=told)
     _settle_coalesced(db, dropped, at)
-    return next((each.number for each in lane if each.number not in dropped), None)
+    return next((each.number for each in lane if each.number not in dropped), None), dropped.keys()
 
 
-def _waiting(number: int, planned: str, event: str, *, may_have_arrived: bool) -> Waiting:
-    told = Event.from_json(event)
-    return Waiting(number, load(Planned, planned), told.is_a("Failed") and not told.will_retry, may_have_arrived)
+def _waiting(number: int, planned: str, event: str, *, may_have_arrived: bool) -> Waiting | None:
+    try:
+        told, plan = Event.from_json(event), load(Planned, planned)
+    except Exception:
+        return None  # its turn will come, and its end
+    return Waiting(number, plan, told.is_a("Failed") and not told.will_retry, may_have_arrived)
 
 
 def _settle_coalesced(db: Db, dropped: Mapping[int, str], at: int) -> None:
@@ -142,9 +153,25 @@ def _settle_coalesced(db: Db, dropped: Mapping[int, str], at: int) -> None:
         )
 
 
-def _claimed(db: Db, numbers: Sequence[int]) -> list[Leased]:
-    found = {row[0]: _leased(row) for row in db.execute(_CLAIMED, {"numbers": list(numbers)})}
-    return [found[number] for number in numbers]
+def _claimed(db: Db, numbers: Sequence[int], at: int) -> list[Leased]:
+    found, broken = sift(db.execute(_CLAIMED, {"numbers": list(numbers)}), _leased)
+    if broken:
+        _settle_broken(db, broken, at)
+    return [found[number] for number in numbers if number in found]
+
+
+def _settle_broken(db: Db, broken: Mapping[int, str], at: int) -> None:
+    with db.cursor() as cursor:
+        cursor.executemany(
+            "UPDATE deliveries SET status = 'dead', owner = '', finished_at = %s, reason = %s, detail = %s"
+            " WHERE number = %s",
+            [(at, REASON, detail, number) for number, detail in broken.items()],
+        )
+        cursor.executemany(
+            "INSERT INTO attempts (delivery, token, at, took, outcome, reason, detail)"
+            " SELECT number, token, %s, 0, 'dead', %s, %s FROM deliveries WHERE number = %s",
+            [(at, REASON, detail, number) for number, detail in broken.items()],
+        )
 
 
 def _leased(row: tuple[Any, ...]) -> Leased:

@@ -132,6 +132,11 @@ def _prepare(handle: Db, address: Address) -> None:
     migrate(handle, address.schema, address.name)
 
 
+_WALKS_INDEXES = "; ".join(
+    f"SET enable_{way} = off" for way in ("bitmapscan", "hashjoin", "mergejoin", "seqscan", "sort")
+)
+
+
 class Counted(Generic[T]):
     """Work that wants to know whether it was begun before: then it may have been done, though nobody heard of it."""
 
@@ -149,10 +154,13 @@ class Lane:
     """One connection, for one use at a time.
 
     Every error of PostgreSQL comes out as a StoreError that names the database. One that was lost is opened anew.
+    One that `reads` asks for much at once. The others ask for little out of much, and have the planner told so: what
+    it knows of tables that grow and shrink within seconds is too old to be relied upon.
     """
 
-    def __init__(self, server: Server, *, listens: bool = False) -> None:
+    def __init__(self, server: Server, *, listens: bool = False, reads: bool = False) -> None:
         self._server = server
+        self._reads = reads
         self._listens = listens
         self._lock = threading.RLock()
         self._handle: Db | None = None
@@ -217,6 +225,8 @@ class Lane:
             self._close()
         if self._handle is None:
             self._handle = self._server.connect()
+            if not self._reads:
+                self._handle.execute(_WALKS_INDEXES)
             if self._listens:
                 self._handle.execute(f"LISTEN {notices(self._server.schema)}")
         return self._handle

@@ -19,6 +19,7 @@ from tocsin.store.records import (
     to_micros,
 )
 from tocsin.store.summary import StoreSummary, summarise
+from tocsin.store.unreadable import event_in, events_in
 from tocsin_hooks.events import Event
 from tocsin_hooks.messages import Message
 
@@ -74,7 +75,7 @@ def _delivery(row: tuple[Any, ...]) -> DeliveryRecord:
         finished_at=None if finished is None else from_micros(finished),
         reason=reason,
         detail=detail or (json.loads(receipt)["detail"] if receipt else ""),
-        event=Event.from_json(body).replace(sequence=sequence),
+        event=event_in(body, sequence),
     )
 
 
@@ -121,7 +122,7 @@ def events(db: Db, since: datetime, until: datetime | None, limit: int | None) -
         "SELECT sequence, body FROM events WHERE at >= %s AND at < %s ORDER BY sequence LIMIT %s",
         (to_micros(since), 2**62 if until is None else to_micros(until), limit),
     )
-    return [Event.from_json(body).replace(sequence=sequence) for sequence, body in rows]
+    return events_in(rows)
 
 
 def suppressions(db: Db, event: str | None, since: datetime | None) -> list[Suppression]:

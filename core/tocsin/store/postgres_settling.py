@@ -8,6 +8,7 @@ from datetime import timedelta
 from operator import itemgetter
 from typing import Any
 
+from tocsin.crashpoints import Point, reached
 from tocsin.store.postgres_schema import Db
 from tocsin.store.records import Outcome, Status, to_micros
 from tocsin_hooks.messages import Receipt
@@ -40,6 +41,7 @@ def settle(db: Db, outcomes: Sequence[Outcome], *, repeated: bool) -> list[bool]
         if held and known is None:
             standing[number] = (token, outcome.status)
     _write(db, fresh)
+    reached(Point.RECORD_INSIDE)
     return result
 
 

@@ -64,7 +64,9 @@ class Together(Generic[P]):
             done = self._carry_out(batch, mine)
         except StoreError as error:
             with self._guard:
-                self._failed |= {id(each): str(error) for each in batch if each is not mine}
+                # of those that are still there to hear of it
+                others = [each for each in self._waiting if each is not mine and any(each is one for one in batch)]
+                self._failed |= {id(each): str(error) for each in others}
             done = batch
             raise
         finally:

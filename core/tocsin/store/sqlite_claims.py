@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from tocsin.crashpoints import Point, reached
 from tocsin.store.coalescing import COALESCED, Waiting, coalesce
 from tocsin.store.coding import load
 from tocsin.store.protocol import DISABLED
 from tocsin.store.records import Leased, Outcome, Planned, from_micros, storable, to_micros
+from tocsin.store.unreadable import REASON, sift
 from tocsin_hooks.events import Event
 from tocsin_hooks.messages import Action, Receipt
 
@@ -45,9 +47,13 @@ def claim(
     values = {"at": to_micros(now), "patience": to_micros(now - LANE_PATIENCE), "limit": limit, "but": _json(but)}
     query = f"SELECT d.number, d.thread {_heads(but)} AND d.due_at <= :at ORDER BY d.due_at, d.number LIMIT :limit"
     numbers: list[int] = []
+    gone: set[int] = set()  # an old head is no longer waited for, so that one lane may have several
     for number, thread in db.execute(query, values).fetchall():
-        claimed = _put_together(db, number, now) if thread else number
-        if claimed is not None:
+        if number in gone:
+            continue
+        claimed, dropped = _put_together(db, number, now) if thread else (number, ())
+        gone.update(dropped)
+        if claimed is not None and claimed not in numbers:
             numbers.append(claimed)
     if not numbers:
         return []
@@ -57,19 +63,19 @@ def claim(
         " attempts = attempts + 1, due_at = ?, owner = ? WHERE number IN (SELECT value FROM json_each(?))",
         (to_micros(now + ttl), owner, _json(numbers)),
     )
-    return _leased(db, numbers)
+    return _leased(db, numbers, to_micros(now))
 
 
-def _put_together(db: sqlite3.Connection, head: int, now: datetime) -> int | None:
-    """Settle what of the lane behind its head need not be sent; the one that is to be claimed now, if any."""
+def _put_together(db: sqlite3.Connection, head: int, now: datetime) -> tuple[int | None, Collection[int]]:
+    """Settle what of the lane behind its head need not be sent: which is to be claimed, if any, and what is gone."""
     since = to_micros(now - _WAITED)
     behind = "FROM deliveries AS h JOIN deliveries AS d ON d.thread = h.thread AND d.channel = h.channel"
     waits = "h.number = ? AND d.thread != '' AND d.status IN ('pending', 'leased')"
     waited = f"{waits} AND d.number > h.number AND (h.attempts > 0 OR h.created_at <= ?)"
     if not db.execute(f"SELECT 1 {behind} WHERE {waited} LIMIT 1", (head, since)).fetchone():
-        return head  # nothing is behind it, or it has only just been planned
+        return head, ()  # nothing is behind it, or it has only just been planned
     if db.execute(f"SELECT 1 {behind} WHERE {waits} AND d.number < h.number LIMIT 1", (head,)).fetchone():
-        return head  # an older one may still arrive: what is behind it cannot be judged
+        return head, ()  # an older one may still arrive: what is behind it cannot be judged
     at, lane = to_micros(now), []
     rows = db.execute(
         f"SELECT d.number, d.status, d.due_at, d.body, d.may_repeat, e.body, r.receipt IS NOT NULL {behind}"
@@ -80,15 +86,23 @@ def _put_together(db: sqlite3.Connection, head: int, now: datetime) -> int | Non
     for number, status, due, planned, may_repeat, event, _ in rows:
         if due > at or (status == "leased" and number != head):
             break
-        lane.append(_waiting(number, planned, event, may_have_arrived=bool(may_repeat) or status == "leased"))
+        waiting = _waiting(number, planned, event, may_have_arrived=bool(may_repeat) or status == "leased")
+        if waiting is None:
+            break
+        lane.append(waiting)
+    if not lane:
+        return head, ()
     dropped = coalesce(lane, told=bool(rows[0][-1]))
     _settle_coalesced(db, dropped, at)
-    return next((each.number for each in lane if each.number not in dropped), None)
+    return next((each.number for each in lane if each.number not in dropped), None), dropped.keys()
 
 
-def _waiting(number: int, planned: str, event: str, *, may_have_arrived: bool) -> Waiting:
-    told = Event.from_json(event)
-    return Waiting(number, load(Planned, planned), told.is_a("Failed") and not told.will_retry, may_have_arrived)
+def _waiting(number: int, planned: str, event: str, *, may_have_arrived: bool) -> Waiting | None:
+    try:
+        told, plan = Event.from_json(event), load(Planned, planned)
+    except Exception:
+        return None  # its turn will come, and its end
+    return Waiting(number, plan, told.is_a("Failed") and not told.will_retry, may_have_arrived)
 
 
 def _settle_coalesced(db: sqlite3.Connection, dropped: Any, at: int) -> None:
@@ -103,7 +117,7 @@ def _settle_coalesced(db: sqlite3.Connection, dropped: Any, at: int) -> None:
     )
 
 
-def _leased(db: sqlite3.Connection, numbers: Sequence[int]) -> list[Leased]:
+def _leased(db: sqlite3.Connection, numbers: Sequence[int], at: int) -> list[Leased]:
     rows = db.execute(
         "SELECT d.number, d.id, d.token, d.channel, d.route, d.action, d.template, d.attempts, d.created_at, d.body,"
         " d.may_repeat, e.body, e.sequence, r.receipt FROM deliveries AS d JOIN events AS e ON e.sequence = d.event"
@@ -111,8 +125,20 @@ def _leased(db: sqlite3.Connection, numbers: Sequence[int]) -> list[Leased]:
         " WHERE d.number IN (SELECT value FROM json_each(?))",
         (_json(numbers),),
     )
-    found = {row[0]: _one_leased(row) for row in rows}
-    return [found[number] for number in numbers]
+    found, broken = sift(rows, _one_leased)
+    _settle_broken(db, broken, at)
+    return [found[number] for number in numbers if number in found]
+
+
+def _settle_broken(db: sqlite3.Connection, broken: Mapping[int, str], at: int) -> None:
+    db.executemany(
+        "UPDATE deliveries SET status = 'dead', owner = '', finished_at = ?, reason = ?, detail = ? WHERE number = ?",
+        [(at, REASON, storable(detail), number) for number, detail in broken.items()],
+    )
+    db.executemany(
+        "INSERT INTO attempts (delivery, at, took, outcome, reason, detail) VALUES (?, ?, 0, 'dead', ?, ?)",
+        [(number, at, REASON, storable(detail)) for number, detail in broken.items()],
+    )
 
 
 def _one_leased(row: tuple[Any, ...]) -> Leased:
@@ -216,6 +242,7 @@ def record(db: sqlite3.Connection, outcome: Outcome) -> bool:
             " ON CONFLICT (thread, channel) DO UPDATE SET receipt = excluded.receipt, at = excluded.at",
             (delivery.planned.thread, delivery.channel, kept, to_micros(outcome.at)),
         )
+    reached(Point.RECORD_INSIDE)
     return bool(changed)
 
 

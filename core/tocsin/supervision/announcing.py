@@ -7,6 +7,7 @@ import logging
 import pendulum
 
 from tocsin.assembly import Assembly
+from tocsin.crashpoints import Point, reached
 from tocsin.hub.heartbeats import SOURCE, crashed
 from tocsin.hub.rounds import living
 from tocsin.store.records import StoreError
@@ -22,6 +23,7 @@ def announce(assembly: Assembly, ended: Ended, words: str) -> bool:
 
     What the store refuses waits in the spill file.
     """
+    reached(Point.CHILD_ENDED)
     told, hub = ended.told, assembly.hub
     buried: set[str] = set()
     try:
@@ -31,11 +33,14 @@ def announce(assembly: Assembly, ended: Ended, words: str) -> bool:
                 buried.add(Event.from_json(beat.event).run_id)
     except StoreError as error:
         _log.error("the runs of the process cannot be looked up: %s", error)
+    if buried:
+        reached(Point.CHILD_ANNOUNCED)
     if told.run_id in buried or told.known or told.state:
         return told.run_id in buried
     now = assembly.clock.now()
     event = crashed(_began(told.flow, told.run_id, now), words, at=now, heard_at=now, host=ended.process.host)
     hub.publish(event, Crashed(words))
+    reached(Point.CHILD_ANNOUNCED)
     return True
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.timelines import ROUTE, fail, simulate, subjects, succeed, told, why
+from support.timelines import ROUTE, fail, simulate, subjects, succeed, told, why
 
 ALL = ROUTE.replace("is_failed", "is_failed or is_retrying")
 GROUP = ALL + 'group = { by = ["flow"], wait = "10s", interval = "2m", repeat = "4h" }\n'
@@ -222,3 +222,16 @@ def test_a_member_whose_recovery_is_not_told_is_new_when_it_fails_again() -> Non
     sim.advance("10m")
     assert [(sent.action, sent.reason) for sent in sim.sent] == [("open", "first"), ("update", "new")]
     assert subjects(sim.sent[1]) == ["etl/a", "etl/b"]
+
+
+def test_what_has_no_flow_is_known_by_all_its_labels() -> None:
+    sim = simulate()
+    for name in ("A", "B", "A"):
+        sim.publish(state="Failed", alertname=name, severity="critical")
+    sim.publish(state="Success", alertname="A", severity="critical")
+    assert [(sent.reason, sent.incident) for sent in sim.sent] == [
+        ("first", "alertname=A/severity=critical"),
+        ("first", "alertname=B/severity=critical"),
+        ("again", "alertname=A/severity=critical"),
+        ("all recovered", "alertname=A/severity=critical"),
+    ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.timelines import ROUTE, fail, simulate, subjects, succeed, told
+from support.timelines import ROUTE, fail, simulate, subjects, succeed, told
 
 DIGEST = ROUTE + 'digest = { every = "1h", max = 5, urgent = "severity=critical" }\n'
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.timelines import ROUTE, fail, simulate, succeed, told, why
+from support.timelines import ROUTE, fail, simulate, succeed, told, why
 from tocsin.simulate import Simulation
 
 FLAP = ROUTE + 'flap = { changes = 4, within = "1h", calm = "30m" }\n'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.timelines import ROUTE, fail, simulate, subjects, succeed, told, why
+from support.timelines import ROUTE, fail, simulate, subjects, succeed, told, why
 
 GROUP = ROUTE + 'group = { by = ["flow"], wait = "30s", interval = "5m", repeat = "4h" }\n'
 
@@ -248,16 +248,15 @@ def test_the_last_recovery_waits_for_nothing() -> None:
     assert told(sim)[1:] == ["12:10:00 ops update recovered", "12:10:00 ops recover all recovered"]
 
 
-def test_a_recovery_does_not_carry_along_news_that_waits_for_the_interval() -> None:
+def test_a_recovery_takes_along_the_news_that_wait_for_the_interval() -> None:
     sim = simulate(GROUP)
     fail(sim, "etl/a", "etl/b")
     sim.advance("2m")
     fail(sim, "etl/c")
     succeed(sim, "etl/a")
     sim.advance("10m")
-    assert [sent.reason for sent in sim.sent] in (["first", "new"], ["first", "recovered", "new"])
-    final = sim.sent[-1] if sim.sent[-1].reason == "new" else sim.sent[1]
-    assert "etl/c" in subjects(final)
+    assert told(sim) == ["12:00:30 ops open first", "12:02:00 ops update new"]
+    assert subjects(sim.sent[1]) == ["etl/a", "etl/b", "etl/c"]
 
 
 def test_a_group_that_is_over_is_forgotten_and_begins_anew_with_wait() -> None:
@@ -433,3 +432,15 @@ def test_two_messages_of_a_group_share_their_thread() -> None:
     succeed(sim, "etl/a", "etl/b")
     assert len({sent.message.incident for sent in sim.sent}) == 1
     assert len({sent.id for sent in sim.sent}) == len(sim.sent) == 4
+
+
+def test_alerts_that_know_no_flows_are_grouped_by_their_labels() -> None:
+    sim = simulate(GROUP.replace('["flow"]', '["alertname", "cluster"]'))
+    for name, cluster, instance in (("Down", "x", "1"), ("Down", "x", "2"), ("Down", "y", "1"), ("Slow", "x", "1")):
+        sim.publish(state="Failed", alertname=name, cluster=cluster, instance=instance)
+    sim.advance("1m")
+    assert sorted((*sent.group.values(), len(sent.events)) for sent in sim.sent) == [
+        ("Down", "x", 2),
+        ("Down", "y", 1),
+        ("Slow", "x", 1),
+    ]

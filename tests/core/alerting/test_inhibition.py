@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.timelines import ROUTE, fail, simulate, succeed, told, why
+from support.timelines import ROUTE, SLACK, fail, simulate, succeed, told, why
+from tocsin.simulate import Simulation
 
 PING = """
 [[inhibit]]
@@ -21,8 +22,8 @@ equal = ["cluster"]
 """
 
 
-def incidents(sim: object) -> list[str]:
-    return [f"{sent.action} {sent.incident.strip('/')}" for sent in sim.sent]  # type: ignore[attr-defined]
+def incidents(sim: Simulation) -> list[str]:
+    return [f"{sent.action} {sent.incident.strip('/')}" for sent in sim.sent]
 
 
 def test_a_target_is_not_told_while_its_source_is_open() -> None:
@@ -391,3 +392,44 @@ def test_what_would_be_told_to_two_channels_is_hidden_once() -> None:
         fail(sim, "etl/a", "etl/b", tags=["warehouse"])
     sim.advance("1h")
     assert ("Hides", "2 more") in sim.sent[-1].message.fields
+
+
+def test_a_source_with_mark_shows_what_it_hides_where_the_channel_can_edit() -> None:
+    sim = simulate(SLACK + ROUTE.replace('["ops"]', '["slack", "ops"]') + PING + "mark = true\n")
+    fail(sim, "ping")
+    fail(sim, *(f"etl/t{i}" for i in range(5)), tags=["warehouse"])
+    sim.advance("1m")
+    assert [(sent.channel, sent.reason, sent.silent) for sent in sim.sent] == [
+        ("slack", "first", False),
+        ("ops", "first", False),
+        ("slack", "hides", True),
+    ]
+    assert ("Hides", "5 more") in sim.sent[-1].message.fields
+
+
+def test_alerts_that_know_no_flows_hide_each_other() -> None:
+    sim = simulate(ROUTE + EQUAL)
+    sim.publish(state="Failed", alertname="Down", severity="critical", cluster="x")
+    sim.publish(state="Failed", alertname="Slow", severity="warning", cluster="x")
+    sim.publish(state="Failed", alertname="Slow", severity="warning", cluster="y")
+    assert [sent.message.event.labels["alertname"] for sent in sim.sent if sent.message.event] == ["Down", "Slow"]
+    sim.publish(state="Success", alertname="Down", severity="critical", cluster="x")
+    assert [sent.action for sent in sim.sent] == ["open", "open", "recover", "open"]
+
+
+def test_an_incident_that_is_no_source_any_more_lets_what_it_hid_be_told() -> None:
+    sim = simulate(ROUTE + '[[inhibit]]\nname = "i"\nsource = "severity=critical"\ntarget = "flow=etl"\n')
+    fail(sim, "ping", severity="critical")
+    fail(sim, "etl/a")
+    sim.advance("10m")
+    fail(sim, "ping", severity="low")
+    assert sorted(incidents(sim)) == ["open etl/a", "open ping", "update ping"]
+
+
+def test_a_source_that_fails_again_goes_on_hiding() -> None:
+    sim = simulate(ROUTE + PING)
+    fail(sim, "ping")
+    fail(sim, "etl/a", tags=["warehouse"])
+    fail(sim, "ping")
+    assert incidents(sim) == ["open ping", "update ping"]
+    assert len(sim.suppressed) == 1

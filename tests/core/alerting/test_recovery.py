@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.timelines import ROUTE, fail, simulate, subjects, succeed, told, why
+from support.timelines import ROUTE, fail, simulate, subjects, succeed, told, why
 
 ALL = ROUTE.replace("is_failed", "is_failed or is_retrying")
 BOTH = ROUTE.replace('["ops"]', '["ops", "mail"]')
@@ -95,9 +95,7 @@ def test_one_route_tells_recoveries_and_another_does_not() -> None:
     assert [(sent.channel, sent.action) for sent in sim.sent] == [("ops", "open"), ("mail", "open"), ("ops", "recover")]
 
 
-@pytest.mark.parametrize(
-    ("on", "same_run", "next_run"), [('["retry"]', True, False), ('["next_run"]', False, True)]
-)
+@pytest.mark.parametrize(("on", "same_run", "next_run"), [('["retry"]', True, False), ('["next_run"]', False, True)])
 def test_recoveries_can_be_told_after_one_sort_of_success_only(on: str, *, same_run: bool, next_run: bool) -> None:
     for run, is_told in (("1", same_run), ("2", next_run)):
         sim = simulate(ROUTE + f"recover = {{ on = {on} }}\n")
@@ -207,3 +205,29 @@ def test_an_incident_that_lasted_for_months_recovers() -> None:
     sim.advance("400d")
     succeed(sim, "etl/a")
     assert [sent.action for sent in sim.sent] == ["open", "recover"]
+
+
+def test_a_success_from_before_the_failure_that_comes_late_ends_nothing() -> None:
+    sim = simulate()
+    fail(sim, "etl/a", run_id="2")
+    sim.advance("10m")
+    succeed(sim, "etl/a", run_id="1", time="2026-03-02 11:30")
+    assert [sent.action for sent in sim.sent] == ["open"]
+    succeed(sim, "etl/a", run_id="3")
+    assert [sent.action for sent in sim.sent] == ["open", "recover"]
+
+
+def test_a_success_of_a_host_whose_clock_is_a_little_slow_ends_the_incident() -> None:
+    sim = simulate()
+    fail(sim, "etl/a")
+    succeed(sim, "etl/a", time="2026-03-02 11:59:58")
+    assert [sent.action for sent in sim.sent] == ["open", "recover"]
+
+
+def test_a_retry_that_never_ended_and_a_success_in_the_next_run_are_of_two_runs() -> None:
+    config = ALL + 'recover = { on = ["next_run"] }\n'
+    for run, is_told in (("1", False), ("2", True)):
+        sim = simulate(config)
+        fail(sim, "etl/a", state="Retrying", run_id="1")
+        succeed(sim, "etl/a", run_id=run)
+        assert ("recover" in [sent.action for sent in sim.sent]) is is_told, run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.support.timelines import fail, simulate, subjects, succeed, told, why
+from support.timelines import SLACK, fail, simulate, subjects, succeed, told, why
 
 
 def sends(config: str, *, channels: bool = True, **labels: object) -> list[str]:
@@ -322,7 +322,7 @@ def test_a_failure_after_silent_retries_is_the_first_message() -> None:
     fail(sim, "etl/a", state="Retrying")
     sim.advance("1m")
     fail(sim, "etl/a")
-    assert [line for line in told(sim)] == ["12:01:00 ops open first"]
+    assert told(sim) == ["12:01:00 ops open first"]
     assert not sim.sent[0].silent
 
 
@@ -356,3 +356,17 @@ when = "is_failed"
         ("final", "recover", "all recovered"),
     ]
     assert len({sent.message.incident for sent in sim.sent}) == 1
+
+
+def test_a_channel_that_can_edit_is_updated_in_silence() -> None:
+    sim = simulate(SLACK + SILENT.replace('["ops"]', '["slack"]'))
+    fail(sim, "etl/a")
+    fail(sim, "etl/a", state="Retrying")
+    fail(sim, "etl/a")
+    succeed(sim, "etl/a")
+    assert [(sent.route, sent.action, sent.silent) for sent in sim.sent] == [
+        ("pages", "open", False),
+        ("tries", "update", True),
+        ("pages", "update", False),
+        ("pages", "recover", False),
+    ]

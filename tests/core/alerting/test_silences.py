@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.timelines import ROUTE, fail, simulate, subjects, succeed, told, why
+from support.timelines import ROUTE, fail, simulate, subjects, succeed, told, why
 from tocsin_hooks.errors import TocsinError
 
 GROUP = ROUTE + 'group = { by = ["flow"], wait = "10s", interval = "2m", repeat = "1h" }\n'
@@ -282,9 +282,7 @@ def test_a_silence_leaves_the_recovery_to_whom_it_belongs() -> None:
 
 
 def test_no_escalation_begins_under_a_silence() -> None:
-    sim = simulate(
-        ROUTE + 'escalate = "e"\n[escalations.e]\nsteps = [{ after = "5m", send = ["phone"] }]\n'
-    )
+    sim = simulate(ROUTE + 'escalate = "e"\n[escalations.e]\nsteps = [{ after = "5m", send = ["phone"] }]\n')
     sim.silence("flow=etl", "1h")
     fail(sim, "etl/a")
     sim.advance("30m")
@@ -294,11 +292,71 @@ def test_no_escalation_begins_under_a_silence() -> None:
 
 
 def test_a_silence_that_comes_after_the_first_message_stops_the_escalation() -> None:
-    sim = simulate(
-        ROUTE + 'escalate = "e"\n[escalations.e]\nsteps = [{ after = "5m", send = ["phone"] }]\n'
-    )
+    sim = simulate(ROUTE + 'escalate = "e"\n[escalations.e]\nsteps = [{ after = "5m", send = ["phone"] }]\n')
     fail(sim, "etl/a")
     sim.advance("1m")
     sim.silence("flow=etl", "1h")
     sim.advance("30m")
     assert told(sim) == ["12:00:00 ops open first"]
+
+
+def test_what_is_silenced_while_its_digest_waits_is_not_in_it() -> None:
+    sim = simulate(ROUTE + 'digest = { every = "1h" }\n')
+    fail(sim, "etl/a", "etl/b")
+    silence = sim.silence("task=a", "3h")
+    sim.advance("2h")
+    assert [subjects(sent) for sent in sim.sent] == [["etl/b"]]
+    assert why(sim) == [("silence", silence)]
+    sim.advance("3h")
+    assert [subjects(sent) for sent in sim.sent] == [["etl/b"], ["etl/a"]]
+
+
+def test_plain_events_that_are_silenced_while_their_group_waits_are_not_told() -> None:
+    sim = simulate(ROUTE + 'mode = "event"\ngroup = { wait = "1m" }\n')
+    fail(sim, "etl/a", "etl/b")
+    sim.silence("task=a", "3h")
+    sim.advance("5h")
+    assert [subjects(sent) for sent in sim.sent] == [["etl/b"]]
+
+
+def test_a_new_end_of_a_silence_counts_at_once() -> None:
+    sim = simulate()
+    silence = sim.silence("flow=etl", "8h")
+    fail(sim, "etl/a")
+    sim.advance("10m")
+    assert sim.edit_silence(silence, until="2026-03-02 13:00", comment="sooner") == silence
+    sim.advance("3h")
+    assert told(sim) == ["13:00:00 ops open first"]
+
+
+def test_a_later_end_of_a_silence_puts_off_what_waits() -> None:
+    sim = simulate()
+    silence = sim.silence("flow=etl", "1h")
+    fail(sim, "etl/a")
+    sim.edit_silence(silence, until="2026-03-02 15:00")
+    sim.advance("8h")
+    assert told(sim) == ["15:00:00 ops open first"]
+
+
+def test_a_silence_that_is_changed_to_match_something_else_is_another_one() -> None:
+    sim = simulate()
+    silence = sim.silence("flow=etl", "2h")
+    fail(sim, "etl/a")
+    sim.advance("10m")
+    other = sim.edit_silence(silence, matching="flow=ml")
+    assert other != silence
+    assert told(sim) == ["12:10:00 ops open first"]
+    assert [each.status(sim.now) for each in sim.silences] == ["expired", "active"]
+    fail(sim, "ml/a")
+    assert len(sim.sent) == 1
+
+
+def test_a_silence_that_still_matches_after_its_change_goes_on_hiding() -> None:
+    sim = simulate()
+    silence = sim.silence("flow=etl", "2h")
+    fail(sim, "etl/a")
+    sim.advance("10m")
+    sim.edit_silence(silence, matching="flow=~(etl|ml)")
+    assert sim.sent == []
+    sim.advance("2h")
+    assert told(sim) == ["14:00:00 ops open first"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from tests.support.timelines import ROUTE, fail, simulate, succeed, told, why
+from support.timelines import ROUTE, fail, simulate, subjects, succeed, told, why
+from tocsin.simulate import Simulation
 
 
-def throttled(options: str):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def throttled(options: str) -> Simulation:
     return simulate(ROUTE + f"throttle = {{ {options} }}\n")
 
 
@@ -138,3 +139,35 @@ def test_another_route_is_not_counted() -> None:
     )
     fail(sim, "etl/a", "etl/b", "ml/a", "ml/b")
     assert [sent.incident for sent in sim.sent] == ["/etl/a", "/ml/a", "/ml/b"]
+
+
+def test_what_was_cut_in_a_group_is_not_told_when_another_member_recovers() -> None:
+    sim = simulate(ROUTE + 'group = { by = ["flow"], wait = "10s", repeat = false }\nthrottle = { limit = "1/1h" }\n')
+    fail(sim, "etl/a")
+    sim.advance("1m")
+    fail(sim, "ml/a", "ml/b")
+    sim.advance("5h")
+    succeed(sim, "ml/a")
+    succeed(sim, "ml/b", "etl/a")
+    assert [(sent.action, subjects(sent)) for sent in sim.sent] == [("open", ["etl/a"]), ("recover", ["etl/a"])]
+
+
+def test_what_was_cut_is_told_when_it_fails_again_and_there_is_a_slot() -> None:
+    sim = simulate(ROUTE + 'group = { by = ["flow"], wait = "10s" }\nthrottle = { limit = "1/1h" }\n')
+    fail(sim, "etl/a", "ml/a")
+    sim.advance("2h")
+    fail(sim, "ml/a")
+    sim.advance("10m")
+    assert [subjects(sent) for sent in sim.sent] == [["etl/a"], ["ml/a"]]
+
+
+def test_each_message_that_is_cut_leaves_one_trace() -> None:
+    sim = simulate(ROUTE + 'group = { by = ["flow"], wait = "10s" }\nthrottle = { limit = "1/1h" }\n')
+    fail(sim, "etl/a", "ml/a")
+    sim.advance("5m")
+    fail(sim, "ml/b")
+    sim.advance("3h")
+    assert [(each.stage, each.event) for each in sim.suppressed] == [
+        ("throttle", "00000000-0000-4000-8000-000000000002"),
+        ("throttle", "00000000-0000-4000-8000-000000000003"),
+    ]

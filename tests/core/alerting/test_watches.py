@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.timelines import fail, simulate, succeed
+from support.timelines import fail, simulate, succeed
 from tocsin.simulate import Simulation
 
 DAILY = """

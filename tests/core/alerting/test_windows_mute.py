@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.timelines import ROUTE, fail, simulate, subjects, succeed, told, why
+from support.timelines import ROUTE, fail, simulate, subjects, succeed, told, why
+from tocsin.simulate import Simulation
 
 NOON = '[windows.noon]\ntimes = [["12:00", "13:00"]]\n'
 ALL = ROUTE.replace("is_failed", "is_failed or is_retrying")
 
 
-def muted(then: str, *, windows: str = NOON, names: str = '"noon"', more: str = "", start: str = "2026-03-02 12:10"):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def muted(
+    then: str, *, windows: str = NOON, names: str = '"noon"', more: str = "", start: str = "2026-03-02 12:10"
+) -> Simulation:
     return simulate(windows + ALL + f'mute = {{ windows = [{names}], then = "{then}"{more} }}\n', start=start)
 
 
@@ -172,9 +175,7 @@ def test_windows_with_a_gap_are_two_quiet_times() -> None:
 
 
 def test_a_window_may_cross_midnight() -> None:
-    sim = muted(
-        "hold", windows='[windows.n]\ntimes = [["22:00", "07:00"]]\n', names='"n"', start="2026-03-02 23:00"
-    )
+    sim = muted("hold", windows='[windows.n]\ntimes = [["22:00", "07:00"]]\n', names='"n"', start="2026-03-02 23:00")
     fail(sim, "etl/a")
     sim.advance("7h59m")
     assert sim.sent == []
@@ -192,9 +193,7 @@ def test_a_night_belongs_to_the_day_on_which_it_began() -> None:
 
 
 def test_the_weekend_ends_at_midnight() -> None:
-    sim = muted(
-        "hold", windows='[windows.w]\nweekdays = ["sat:sun"]\n', names='"w"', start="2026-03-07 15:00"
-    )
+    sim = muted("hold", windows='[windows.w]\nweekdays = ["sat:sun"]\n', names='"w"', start="2026-03-07 15:00")
     fail(sim, "etl/a")
     sim.advance("3d")
     assert f"{sim.sent[0].time:%a %H:%M}" == "Mon 00:00"
@@ -319,5 +318,52 @@ def test_one_route_is_muted_and_another_is_not() -> None:
 def test_the_first_route_that_names_a_channel_is_the_one_that_counts() -> None:
     sim = simulate(NOON + ROUTE + 'mute = { windows = ["noon"] }\n' + ROUTE.replace('"r"', '"s"'))
     fail(sim, "etl/a")
-    assert [(sent.route, sent.channel) for sent in sim.sent] in ([], [("s", "ops")])
+    assert sim.sent == []
     assert why(sim) == [("window", "noon")]
+
+
+def test_a_window_that_opens_while_a_digest_waits_puts_it_off() -> None:
+    for then in ("hold", "digest"):
+        sim = simulate(
+            NOON + ROUTE + f'digest = {{ every = "1h" }}\nmute = {{ windows = ["noon"], then = "{then}" }}\n',
+            start="2026-03-02 11:30",
+        )
+        fail(sim, "etl/a")
+        sim.advance("3h")
+        assert told(sim) == ["13:00:00 ops event digest"], then
+        assert why(sim) == [("window", "noon")]
+
+
+def test_a_window_that_opens_while_a_digest_waits_drops_it() -> None:
+    sim = simulate(
+        NOON + ROUTE + 'digest = { every = "1h" }\nmute = { windows = ["noon"] }\n', start="2026-03-02 11:30"
+    )
+    fail(sim, "etl/a")
+    sim.advance("3h")
+    assert sim.sent == []
+    assert why(sim) == [("window", "noon")]
+
+
+def test_what_waits_for_its_group_when_the_window_opens_is_in_the_digest_of_the_window() -> None:
+    sim = simulate(
+        NOON + ROUTE + 'group = { by = ["flow"], wait = "10m" }\nmute = { windows = ["noon"], then = "digest" }\n',
+        start="2026-03-02 11:55",
+    )
+    fail(sim, "etl/a")
+    sim.advance("10m")
+    fail(sim, "etl/b")
+    sim.advance("2h")
+    assert told(sim) == ["13:00:00 ops event digest"]
+    assert subjects(sim.sent[0]) == ["etl/a", "etl/b"]
+
+
+def test_a_reminder_that_a_window_mutes_is_not_in_its_digest() -> None:
+    sim = simulate(
+        NOON
+        + ROUTE
+        + 'group = { by = ["flow"], wait = "0s", repeat = "1h" }\nmute = { windows = ["noon"], then = "digest" }\n',
+        start="2026-03-02 11:30",
+    )
+    fail(sim, "etl/a")
+    sim.advance("100m")
+    assert [sent.reason for sent in sim.sent if sent.reason == "digest"] == []

@@ -146,11 +146,11 @@ def test_a_worker_delivers_through_a_process_and_tries_again_when_it_dies(worlds
     isolated = Titled(HERE, timedelta(seconds=30))
     world = worlds(make=lambda: isolated)
     world.plan("e1", "ops")
-    world.drain(60)
+    world.drain()
     failed = world.only()
     assert (failed.reason, failed.detail) == ("plugin", "the channel's process exited with 7")
     world.clock.advance(10)
-    world.drain(60)
+    world.drain()
     assert world.only().status is Status.DELIVERED
     [_, second] = world.store.attempts(failed.number)
     assert second.outcome == "delivered"

@@ -126,6 +126,18 @@ def test_a_delivery_that_keeps_failing_holds_up_its_thread_only_for_a_while(outb
     assert second.event.id == "e2"
 
 
+def test_what_is_put_together_is_claimed_no_more_however_long_the_store_was_left_alone(
+    outbox: Store, write: Writing
+) -> None:
+    write.add(outbox, "e1", "ops")
+    write.add(outbox, "e2", "ops", action=Action.RECOVER)
+    assert write.lease(outbox, NOON + LANE_PATIENCE * 4) == [], "it was over before it was told"
+    assert {(d.event.id, d.status, d.reason) for d in outbox.deliveries()} == {
+        ("e1", Status.DELIVERED, "coalesced"),
+        ("e2", Status.DELIVERED, "coalesced"),
+    }
+
+
 def test_deliveries_without_a_thread_do_not_wait_for_each_other(outbox: Store, write: Writing) -> None:
     write.add(outbox, "e1", "ops", thread="")
     write.add(outbox, "e2", "ops", thread="")

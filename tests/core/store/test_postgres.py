@@ -16,6 +16,7 @@ from support.outboxes import KEY, MINUTE, NOON, Writing
 from support.postgres import CutCommits, Server, own_server, shared_server
 from tocsin.clock import ManualClock
 from tocsin.store.postgres import PostgresStore
+from tocsin.store.postgres_connection import RECONNECT_FOR
 from tocsin.store.postgres_schema import lock_number
 from tocsin.store.protocol import Transaction
 from tocsin.store.records import Cell, Incident, Planned, Status, StoreError
@@ -96,7 +97,7 @@ def test_what_is_behind_a_head_that_is_just_being_claimed_is_not_claimed(
     write.add(store, "other", "ops", thread="i2")
     with database.transaction():
         database.execute(
-            "UPDATE deliveries SET status = 'leased' WHERE number = 1"
+            "UPDATE deliveries SET status = 'leased', due_at = due_at + 1 WHERE number = 1"
         )  # of a worker that has not committed
         assert [d.event.id for d in write.lease(store)] == ["other"], "and nobody is waited for"
     assert write.lease(store) == []
@@ -152,7 +153,7 @@ def test_threads_that_publish_at_once_share_commits_and_each_has_its_own_answer(
                 tx.deliver(event, None, Planned("ops", "pages", Action.OPEN), now=NOON)
                 if name == "3-5":
                     raise ZeroDivisionError(name)
-                return event.id
+                return name
 
             try:
                 answers[worker * 100 + n] = store.transact(work, keep=n != 7)
@@ -342,6 +343,32 @@ def test_a_server_that_is_not_there_is_named_with_what_would_do_and_not_asked_ag
             silent.accept()
 
 
+def test_a_server_that_was_there_is_waited_for_a_bounded_time_and_found_again(
+    server: Server, cut: CutCommits, tmp_path: Path
+) -> None:
+    clock, port = ManualClock(), [cut.port]
+
+    def url() -> str:
+        return server.url(tmp_path, host="127.0.0.1", port=str(port[0]), sslmode="disable", gssencmode="disable")
+
+    store = PostgresStore(url, clock)
+    assert store.any_open() is False
+    cut.close()
+    with pytest.raises(StoreError, match="cannot be reached"):
+        store.any_open()
+    waited = sum(clock.slept)
+    assert 1 < waited <= RECONNECT_FOR.total_seconds()
+    with pytest.raises(StoreError, match="cannot be reached"):
+        store.any_open()
+    assert sum(clock.slept) == waited, "while it stays away nobody is kept waiting"
+    again = CutCommits(server)
+    port[0] = again.port
+    clock.advance(2)
+    assert store.any_open() is False
+    store.close()
+    again.close()
+
+
 def test_a_password_that_is_refused_is_not_shown(server: Server) -> None:
     url = psycopg.conninfo.make_conninfo(server.dsn, user="nobody at all", password="hunter2-and-more")
     with pytest.raises(StoreError, match="nobody at all") as caught:
@@ -397,33 +424,40 @@ def test_nothing_is_lost_when_the_server_is_killed_and_started_again_under_load(
     server = own_server()
     url = server.url(tmp_path)
     stores = [PostgresStore(lambda: url) for _ in range(2)]
-    some, reported, refused = threading.Event(), [], []
+    reported: list[str] = []
+    changed, enough = threading.Condition(), threading.Event()
 
     def publish(store: PostgresStore, worker: int) -> None:
-        for n in range(60):
-            while True:
-                try:
-                    write.add(store, f"{worker}-{n}", "ops", thread="")
-                    break
-                except StoreError as error:
-                    refused.append(str(error))  # the hub would spill it, and give it again
-            reported.append(f"{worker}-{n}")
-            if len(reported) >= 40:
-                some.set()
+        n = 0
+        while not enough.is_set():
+            try:
+                write.add(store, f"{worker}-{n}", "ops", thread="")
+            except StoreError:
+                continue  # the hub would spill it, and give it again
+            with changed:
+                reported.append(f"{worker}-{n}")
+                changed.notify()
+            n += 1
+
+    def wait_for(count: int) -> None:
+        with changed:
+            assert changed.wait_for(lambda: len(reported) >= count, timeout=30)
 
     threads = [threading.Thread(target=publish, args=(stores[n % 2], n)) for n in range(3)]
     for thread in threads:
         thread.start()
-    assert some.wait(30)
+    wait_for(30)
     server.kill()
+    before = len(reported)
     server.restart()
+    wait_for(before + 30)
+    enough.set()
     for thread in threads:
         thread.join()
-    assert len(reported) == 180
     assert {event.id for event in stores[0].events(since=NOON)} == set(reported)
-    got = write.lease(stores[1], limit=500)
+    got = write.lease(stores[1], limit=9999)
     assert sorted(delivery.event.id for delivery in got) == sorted(reported)
-    assert stores[0].record([write.delivered(delivery) for delivery in got]) == [True] * 180
+    assert stores[0].record([write.delivered(delivery) for delivery in got]) == [True] * len(reported)
     assert {delivery.status for delivery in stores[1].deliveries(limit=None)} == {Status.DELIVERED}
     for store in stores:
         store.close()

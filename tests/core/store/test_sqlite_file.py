@@ -32,13 +32,6 @@ def test_a_store_written_by_a_newer_tocsin_is_refused_and_left_alone(outbox: Sql
         outbox.is_open(KEY)
 
 
-def test_a_file_that_is_no_database_is_refused_by_name(outbox: SqliteStore) -> None:
-    outbox.path.parent.mkdir()
-    outbox.path.write_bytes(b"not a database at all, but long enough to be looked at" * 40)
-    with pytest.raises(StoreError, match=r"tocsin\.db' cannot be opened: file is not a database"):
-        outbox.is_open(KEY)
-
-
 def test_a_folder_that_cannot_be_made_is_told_with_what_would_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(StoreError, match=r"set \[store\] path to a place that can be written"):

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from support.outboxes import MINUTE, NOON, Writing
-from tocsin.store.protocol import DISABLED, Store
+from tocsin.store.protocol import DISABLED, Store, Transaction
 from tocsin.store.records import Cell
 from tocsin.store.sqlite import SqliteStore
 from tocsin.store.summary import ChannelSummary, StoreSummary, summarise
@@ -141,8 +141,11 @@ def test_a_channel_that_is_switched_off_says_so(outbox: Store) -> None:
 
 
 def test_timers_are_due_from_their_very_moment_on(outbox: Store) -> None:
-    for key, at in (("a", NOON), ("b", NOON + MINUTE), ("c", None)):
-        outbox.transact(lambda tx, key=key, at=at: tx.put(Cell("group", key, "{}", due_at=at)))
+    def plan(tx: Transaction) -> None:
+        for key, at in (("a", NOON), ("b", NOON + MINUTE), ("c", None)):
+            tx.put(Cell("group", key, "{}", due_at=at))
+
+    outbox.transact(plan)
     found = outbox.summary(now=NOON)
     assert (found.timers_due, found.timers_due_since, found.next_timer) == (1, NOON, NOON + MINUTE)
     later = outbox.summary(now=NOON + MINUTE)
