@@ -18,6 +18,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -101,7 +102,7 @@ class Simulation:
         self.suppressed: list[Suppression] = []
         self._store = SqliteStore(Path(":memory:"))
         self._engine = Engine(Policy.of(self.config))
-        outbox = Outbox(self._store, self._engine, Spill(Path("unused")), lambda: None)
+        outbox = Outbox(self._store, self._engine, Spill(Path(os.devnull, "unused")), lambda: None)
         self._outbox = outbox
         self._hub = Hub(Hooks(Catalog()), self.clock, outbox)
         self._templates = templates(self.config)

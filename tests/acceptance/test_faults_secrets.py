@@ -93,7 +93,9 @@ def echo() -> Iterator[int]:
     thread.join()
 
 
-def test_no_secret_of_a_channel_is_found_anywhere_though_the_service_repeats_all_of_them(tmp_path: Path, echo: int, tocsin: Any) -> None:
+def test_no_secret_of_a_channel_is_found_anywhere_though_the_service_repeats_all_of_them(
+    tmp_path: Path, echo: int, tocsin: Any
+) -> None:
     environ = {"HOOK_URL": f"http://127.0.0.1:{echo}/hook/canary-url-b2b2", "HOOK_KEY": HOOK_KEY}
     (tmp_path / "tocsin.toml").write_text(CONFIG.format(port=echo))
     (tmp_path / "token").write_text("canary-file-8c8c")

@@ -412,6 +412,51 @@ def import_pair(ours: str, floor: str) -> Any:
     return sides
 
 
+# ---------------------------------------------------------------- alerts
+
+_ALERTS = """
+[channels.home]
+type = "inbox"
+
+[[routes]]
+when = "is_failed"
+send = ["home"]
+"""
+
+
+def alerts_pair(n: int) -> Any:
+    """A flow of which one task in a hundred fails: with a config that tells of each, and without one."""
+
+    @task
+    def one_in_a_hundred(number: int) -> None:
+        if number % 100 == 99:
+            raise ValueError(number)
+
+    with Flow("alerts") as flow:
+        for number in range(n):
+            one_in_a_hundred.copy(name=f"t{number}")(number)
+
+    @contextlib.contextmanager
+    def sides() -> Iterator[tuple[Work, Work]]:
+        with tempfile.TemporaryDirectory() as alerting, tempfile.TemporaryDirectory() as quiet:
+            (Path(alerting) / "tocsin.toml").write_text(_ALERTS, encoding="utf-8")
+            logging.getLogger("tocsin").setLevel(logging.CRITICAL + 1)
+
+            def run_in(folder: str) -> Work:
+                def work() -> None:
+                    with contextlib.chdir(folder):
+                        flow.run()
+
+                return work
+
+            try:
+                yield run_in(alerting), run_in(quiet)
+            finally:
+                logging.getLogger("tocsin").setLevel(logging.NOTSET)
+
+    return sides
+
+
 PAIRS: tuple[Pair, ...] = (
     *(
         Pair(
@@ -477,6 +522,15 @@ PAIRS: tuple[Pair, ...] = (
         delivery_sides,
         DELIVERIES,
         reciprocal=True,
+    ),
+    Pair(
+        "10,000 tasks of which 1 % fail",
+        "<= 1.3",
+        "alerts on",
+        "alerts off",
+        alerts_pair(10_000),
+        units=10_000,
+        slow=True,
     ),
     Pair("import", "<= 3", "import tocsin", "import pluggy", import_pair("tocsin", "pluggy")),
 )

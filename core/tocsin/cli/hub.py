@@ -19,6 +19,7 @@ from tocsin.cli.diagnostics import visible
 from tocsin.cli.output import count
 from tocsin.cli.tally import counted
 from tocsin.delivery.breaker import Standing
+from tocsin.delivery.listening import Listener
 from tocsin.delivery.presence import SEEN_EVERY, announce, leave
 from tocsin.delivery.timekeeper import Timekeeper
 from tocsin.health.answers import Pulse, answering
@@ -85,14 +86,21 @@ def _serve(assembly: Assembly, stop: threading.Event, pulse: Pulse) -> None:
     timekeeper = Timekeeper(assembly.hub, assembly.clock, look_every=_LOOK_EVERY, also=also)
     assembly.timekeeper.stop()  # the one that sleeps until its own process wakes it
     assembly.hub.on_timer = timekeeper.wake
+
+    def news() -> None:
+        timekeeper.wake()
+        assembly.worker.wake()
+
+    listener = Listener(assembly.store, assembly.clock, news)
     before = signal.signal(signal.SIGHUP, lambda *_: reloader.ask())
     try:
         reloader.settle()
-        timekeeper.wake()
-        assembly.worker.wake()
+        listener.start()
+        news()
         stop.wait()
         pulse.stopping = True
         _say("stopping: waiting for what is under way")
+        listener.stop()
         timekeeper.stop()
         assembly.worker.stop(assembly.config.delivery.drain)
     finally:
