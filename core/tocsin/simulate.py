@@ -32,8 +32,9 @@ from tocsin.clock import ManualClock
 from tocsin.delivery.envelopes import envelope_of
 from tocsin.hub import operations
 from tocsin.hub.engine import Engine
-from tocsin.hub.hub import Hub, Outbox
+from tocsin.hub.hub import Hub
 from tocsin.hub.incidents import incident_key
+from tocsin.hub.outbox import Outbox
 from tocsin.hub.policy import Policy
 from tocsin.hub.spill import Spill
 from tocsin.hub.turn import Result

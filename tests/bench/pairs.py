@@ -31,7 +31,8 @@ from tocsin.delivery.worker import Worker, WorkerSettings
 from tocsin.flows.flow import Flow
 from tocsin.flows.task import task
 from tocsin.hub.engine import Engine
-from tocsin.hub.hub import Hub, Outbox
+from tocsin.hub.hub import Hub
+from tocsin.hub.outbox import Outbox
 from tocsin.hub.policy import Policy
 from tocsin.hub.spill import Spill
 from tocsin.plugins.calls import Hooks

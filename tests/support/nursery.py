@@ -32,7 +32,8 @@ from tocsin.delivery.timekeeper import Timekeeper
 from tocsin.delivery.worker import Worker, WorkerSettings
 from tocsin.hub.engine import Engine
 from tocsin.hub.heart import Heart
-from tocsin.hub.hub import Hub, Outbox
+from tocsin.hub.hub import Hub
+from tocsin.hub.outbox import Outbox
 from tocsin.hub.policy import Policy
 from tocsin.hub.rounds import Rounds
 from tocsin.hub.spill import Spill

@@ -11,7 +11,8 @@ from tocsin.assembly import assemble
 from tocsin.clock import ManualClock
 from tocsin.hub import operations
 from tocsin.hub.engine import Engine
-from tocsin.hub.hub import Hub, Outbox
+from tocsin.hub.hub import Hub
+from tocsin.hub.outbox import Outbox
 from tocsin.hub.policy import Policy
 from tocsin.hub.spill import Spill
 from tocsin.settings.source import find

@@ -14,7 +14,7 @@ import click
 from tocsin.assembly import Assembly
 from tocsin.cli.output import count
 from tocsin.delivery.presence import attended
-from tocsin.hub.hub import Outbox
+from tocsin.hub.outbox import Outbox
 from tocsin.hub.turn import Result
 from tocsin.routing.moments import utc
 from tocsin_hooks.durations import parse_duration

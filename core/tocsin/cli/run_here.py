@@ -21,7 +21,8 @@ from tocsin.clock import Clock, SystemClock
 from tocsin.flows.flow import Flow
 from tocsin.flows.parameter import Parameter
 from tocsin.flows.task import Task
-from tocsin.hub.hub import Counters, Hub
+from tocsin.hub.counters import Counters
+from tocsin.hub.hub import Hub
 from tocsin.identity import process_of
 from tocsin.options import config
 from tocsin.runs import stopping

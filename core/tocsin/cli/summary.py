@@ -10,7 +10,7 @@ from typing import Any
 
 from tocsin.cli.output import count, first_line, say, show as line, styled, table
 from tocsin.cli.record import TaskRecord
-from tocsin.hub.hub import Counters
+from tocsin.hub.counters import Counters
 from tocsin.store.records import DeliveryRecord, Status
 from tocsin_hooks.durations import format_duration
 

@@ -20,7 +20,7 @@ from tocsin.errors import TocsinError
 from tocsin.health.condition import Condition, condition_of, is_neglected
 from tocsin.health.metrics import Metrics, Now
 from tocsin.health.server import Answer, Server
-from tocsin.hub.hub import Outbox
+from tocsin.hub.outbox import Outbox
 from tocsin.settings.listening import Address
 from tocsin.store.open import open_store
 

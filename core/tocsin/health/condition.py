@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tocsin.delivery.presence import SeenHub, hubs
 from tocsin.hub import operations
-from tocsin.hub.hub import Outbox
+from tocsin.hub.outbox import Outbox
 from tocsin.hub.spill import Spilled
 from tocsin.routing.silences import Silence
 from tocsin.settings.settings import Config, StoreSettings

@@ -3,85 +3,38 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
 from tocsin.clock import Clock
 from tocsin.crashpoints import Point, reached
 from tocsin.hub import heartbeats
-from tocsin.hub.engine import POSTPONED, Engine
+from tocsin.hub.counters import Counters
+from tocsin.hub.engine import Engine
 from tocsin.hub.heart import Heart
-from tocsin.hub.incidents import ends_incident, incident_key
+from tocsin.hub.notes import Note, Plain, channels_of, routes_of
+from tocsin.hub.outbox import Outbox
 from tocsin.hub.policy import Policy
 from tocsin.hub.relevance import may_match
+from tocsin.hub.replaced import settled_event
 from tocsin.hub.spill import Spill, SpillError, spill_path
 from tocsin.hub.turn import Result
 from tocsin.identity import Process
 from tocsin.plugins.calls import Hooks
 from tocsin.routing.router import Route
 from tocsin.settings import Config
-from tocsin.settings.alerts import RouteOptions
-from tocsin.store.protocol import Store, Transaction
+from tocsin.store.protocol import Store
 from tocsin.store.records import StoreError
-from tocsin_hooks.errors import FilterError
-from tocsin_hooks.events import Event, event_id
+from tocsin_hooks.events import Event
 from tocsin_hooks.filters import Filter
-from tocsin_hooks.secrets import redact
 from tocsin_hooks.states import State, family
 
 _log = logging.getLogger("tocsin.hub")
 
 REPLAY_EVERY = timedelta(seconds=5)
 """How often it is tried at most to store what waits in the spill file."""
-
-
-class Note(Protocol):
-    """A durable notification asked for in code: `notify(channel, when=...)`."""
-
-    @property
-    def channel(self) -> str:
-        """Where to send."""
-
-    @property
-    def filter(self) -> Filter | None:
-        """What to send; None: every settled change."""
-
-
-@dataclass(slots=True)
-class Counters:
-    """What went wrong beside the runs, since the hub was started."""
-
-    spilled: int = 0
-    """Events that the store refused and that wait in the spill file."""
-    lost: int = 0
-    """Events that neither the store nor the spill file took."""
-    callbacks_failed: int = 0
-    failures: list[str] = field(default_factory=list)
-    """The first of them, in words."""
-
-    def note(self, text: str) -> None:
-        """Remember what happened, once each, up to a bound."""
-        if len(self.failures) < 20 and text not in self.failures:
-            self.failures.append(text)
-
-
-@dataclass(frozen=True, slots=True)
-class Outbox:
-    """Where routed events go: the store, who decides, the file beside it for when it refuses, and whom to wake."""
-
-    store: Store
-    engine: Engine
-    spill: Spill
-    wake: Callable[[], None]
-
-    @property
-    def policy(self) -> Policy:
-        """What the config asks for."""
-        return self.engine.policy
 
 
 def _nothing() -> None:
@@ -106,7 +59,6 @@ class Hub:
         """Tells others that the runs of this process are under way."""
         self._relevant: dict[tuple[str, type[State]], bool] = {}
         self._replays_at: datetime = datetime.min.replace(tzinfo=UTC)
-        self._lock = threading.Lock()
 
     @classmethod
     def from_config(cls, config: Config, *, hooks: Hooks, store: Store, clock: Clock, wake: Callable[[], None]) -> Hub:
@@ -178,7 +130,7 @@ class Hub:
 
     def live_by(self, heart: Heart) -> None:
         """Let others know, from now on, which runs of this process are under way."""
-        self.heart, heart.on_lost = heart, self._say_once
+        self.heart, heart.on_lost = heart, self.counters.say_once
 
     @staticmethod
     def _beat_for(heart: Heart, event: Event) -> None:
@@ -213,18 +165,9 @@ class Hub:
         extra = self._code_routes(notes)
         token = None if self.heart is None else self.heart.token(event.run_id)
         ends = heartbeats.ends(event) and (late or token is not None)
-        if not (ends or self._matters(outbox, event, extra)):
+        if not (ends or outbox.matters(event, extra)):
             return Result(event, kept=False)
-        now = self.clock.now()
-        reached(Point.PUBLISH_BEGUN)
-
-        def take(tx: Transaction) -> Result:
-            taken = outbox.engine.take(tx, event, extra, now=now, token=token)
-            reached(Point.PUBLISH_INSIDE)
-            return taken
-
-        result = outbox.store.transact(take)
-        reached(Point.PUBLISH_COMMITTED)
+        result = outbox.take(event, extra, now=self.clock.now(), token=token)
         if ends and self.heart is not None:
             self.heart.forget(event)
         self._settled(outbox, result)
@@ -237,29 +180,10 @@ class Hub:
         """
         if self.outbox is None:
             return False
-        outbox, now = self.outbox, self.clock.now()
-
-        def declare(tx: Transaction) -> Result:
-            declared = outbox.engine.bury(tx, key, process, how, now=now)
-            reached(Point.BURY_INSIDE)
-            return declared
-
-        result = outbox.store.transact(declare)
-        reached(Point.BURY_DONE)
+        outbox = self.outbox
+        result = outbox.bury(key, process, how, now=self.clock.now())
         self._settled(outbox, result)
         return bool(result.crashed)
-
-    def _matters(self, outbox: Outbox, event: Event, extra: Sequence[Route]) -> bool:
-        """Whether an event has to be taken to the store at all: most successes need not."""
-        policy = outbox.policy
-        if policy.keep_all or (policy.watches and not event.task):
-            return True
-        opens = policy.router.opens
-        if policy.tracks and opens is not None and opens.matches(event):
-            return True
-        if policy.router.decide(event, extra).matched:
-            return True
-        return ends_incident(event) and outbox.store.is_open(incident_key(event, policy.key))
 
     def _settled(self, outbox: Outbox, result: Result) -> None:
         for suppression in result.suppressed:
@@ -269,7 +193,7 @@ class Hub:
         if result.timers:
             self.on_timer()
         if result.refused:
-            self._say_once(result.refused)
+            self.counters.say_once(result.refused)
         for event in result.crashed:
             self.hooks.observe(event)
         if result.suppressed and self.hooks.hears_suppressed:
@@ -279,11 +203,9 @@ class Hub:
         events = {} if result.event is None else {result.event.id: result.event}
         if wanted := {each.event for each in result.suppressed} - set(events):
             try:
-                found = outbox.store.transact(lambda tx: [tx.event(event_id) for event_id in wanted], keep=False)
+                events |= {event.id: event for event in outbox.events(sorted(wanted))}
             except StoreError as error:
                 _log.warning("observers are not told of all that is not sent: %s", error)
-                found = []
-            events |= {event.id: event for event in found if event is not None}
         for each in result.suppressed:
             if (event := events.get(each.event)) is not None:
                 self.hooks.suppressed(event, each.stage, each.reason, route=each.route, channel=each.channel)
@@ -294,8 +216,8 @@ class Hub:
         """Go on with another config. Raises StoreError, and goes on with the present one, where the store refuses."""
         if self.outbox is None:
             return
-        engine, now = Engine(policy), self.clock.now()
-        result = self.outbox.store.transact(lambda tx: engine.prepare(tx, now))
+        engine = Engine(policy)
+        result = self.outbox.prepare(self.clock.now(), engine)
         self.outbox = replace(self.outbox, engine=engine)
         self._settled(self.outbox, result)
         self._relevant = {}
@@ -303,15 +225,12 @@ class Hub:
 
     def owed_at(self) -> datetime | None:
         """When there is next a message to tell that was held back, other than a reminder. Raises StoreError."""
-        if self.outbox is None:
-            return None
-        return self.outbox.store.transact(self.outbox.engine.owed_at, keep=False)
+        return None if self.outbox is None else self.outbox.owed_at()
 
     def prepare(self) -> None:
         """Make what is stored fit the config. Raises StoreError."""
         if self.outbox is not None:
-            outbox, now = self.outbox, self.clock.now()
-            self._settled(outbox, outbox.store.transact(lambda tx: outbox.engine.prepare(tx, now)))
+            self._settled(self.outbox, self.outbox.prepare(self.clock.now()))
 
     def next_due(self) -> datetime | None:
         """When there is next something to do because time passed; None when nothing waits. Raises StoreError."""
@@ -331,82 +250,33 @@ class Hub:
             self._replays_at = now + REPLAY_EVERY
             self.prepare()  # the store that answers now may be a new one
             self.replay_spill()
-        while True:
-            try:
-                result = outbox.store.transact(lambda tx: outbox.engine.tick(tx, now=now))
-            except StoreError:
-                raise
-            except Exception:
-                results += self._tick_one_by_one(outbox, now)
-                return results
-            if result is None:
-                return results
-            reached(Point.TICK_DONE)
+        for result in outbox.tick(now):
             self._settled(outbox, result)
             results.append(result)
-
-    def _tick_one_by_one(self, outbox: Outbox, now: datetime) -> list[Result]:
-        """Do what is due, each thing by itself, so that one that cannot be done holds up no other."""
-        results = []
-        for cell in outbox.store.transact(lambda tx: tx.due_cells(now=now, limit=1000), keep=False):
-            try:
-                result = outbox.store.transact(lambda tx, cell=cell: outbox.engine.look(tx, cell, now=now))  # type: ignore[misc]
-            except StoreError:
-                raise
-            except Exception:
-                _log.exception("a timer of '%s' failed; it is tried again in a minute", cell.kind)
-                later = replace(cell, due_at=now + POSTPONED)
-                outbox.store.transact(lambda tx, later=later: tx.put(later))  # type: ignore[misc]
-            else:
-                self._settled(outbox, result)
-                results.append(result)
         return results
 
     def end_of_run(self) -> Result:
         """Tell what waits for more of its group: there may be nobody to do it later. Raises StoreError."""
         if self.outbox is None:
             return Result()
-        outbox, now = self.outbox, self.clock.now()
-        result = outbox.store.transact(lambda tx: outbox.engine.end_of_run(tx, now=now))
-        self._settled(outbox, result)
+        result = self.outbox.end_of_run(self.clock.now())
+        self._settled(self.outbox, result)
         return result
 
-    # ------------------------------------------------------------ routes from code
-
     def _code_routes(self, notes: Sequence[Note]) -> list[Route]:
-        """The routes that code asked for, with their `@names` bound to the filters of the config."""
-        routes = []
-        for note in notes:
-            try:
-                wanted = (
-                    note.filter.bind(self.filters) if note.filter is not None and note.filter.refs() else note.filter
-                )
-            except FilterError as error:
-                self._say_once(f"notify('{note.channel}') sends nothing: {error}")
-                continue
-            options = RouteOptions() if self.outbox is None else self.outbox.policy.router.default_options
-            routes.append(Route(f"code:{note.channel}", wanted, (note.channel,), options=options))
-        return routes
-
-    def _say_once(self, text: str) -> None:
-        with self._lock:
-            known = text in self.counters.failures
-            self.counters.note(text)
-        if not known:
-            _log.error("%s", text)
+        if not notes:
+            return []
+        return routes_of(notes, None if self.outbox is None else self.outbox.policy, self.counters.say_once)
 
     def callback_failed(self, name: str, subject: str, error: Exception) -> None:
         """Count a notification callback that raised; the run goes on."""
-        with self._lock:
-            self.counters.callbacks_failed += 1
-            self.counters.note(f"callback '{name}' of '{subject}' raised {type(error).__name__}: {redact(str(error))}")
+        self.counters.callback_failed(name, subject, error)
 
     # ------------------------------------------------------------ when the store refuses
 
     def _spill(self, outbox: Outbox, event: Event, notes: Sequence[Note], error: Exception) -> None:
-        routes = self._code_routes(notes)
-        channels = [channel for r in routes if r.filter is None or r.filter.matches(event) for channel in r.send or ()]
-        with self._lock:
+        channels = channels_of(self._code_routes(notes), lambda wanted: wanted.matches(event))
+        with self.counters.lock:
             try:
                 outbox.spill.add(event, channels)
             except SpillError as second:
@@ -436,7 +306,7 @@ class Hub:
         def store(event: Event, channels: Sequence[str]) -> None:
             nonlocal count
             try:
-                self.store_event(outbox, event, [_SpilledNote(channel) for channel in channels], late=True)
+                self.store_event(outbox, event, [Plain(channel) for channel in channels], late=True)
             except StoreError:
                 raise  # it may answer later
             except Exception:
@@ -450,34 +320,3 @@ class Hub:
         except (StoreError, SpillError) as error:
             _log.error("the spill file '%s' could not be replayed whole: %s", outbox.spill.path, error)
         return count
-
-
-@dataclass(frozen=True, slots=True)
-class _SpilledNote:
-    channel: str
-    filter: Filter | None = None
-
-
-def settled_event(event: Event, state: State) -> Event:
-    """The event of a change whose state was replaced."""
-    names = family(type(state))
-    return event.replace(
-        id=event_id(
-            event.source,
-            event.run_id,
-            event.task_run_id,
-            event.map_index,
-            event.attempt,
-            event.loop_count,
-            names[0] if names else type(state).__name__,
-        ),
-        state=type(state).__name__,
-        state_family=names,
-        message=state.message or "",
-        exception=event.exception if "Failed" in names or "Retrying" in names else None,
-        will_retry=event.will_retry and "Failed" in names,  # another failure in its place is retried as well
-        next_attempt_at=getattr(state, "start_time", None) if "Retrying" in names else None,
-        causes=event.causes if "Failed" in names else (),
-        blocks=event.blocks if "Failed" in names else 0,
-        blocked=event.blocked if "Failed" in names else (),
-    )

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from tocsin.errors import did_you_mean
 from tocsin.hub import escalating, silencing
 from tocsin.hub.groups import GROUP, MEMBER, write_member
-from tocsin.hub.hub import Outbox
 from tocsin.hub.intake import resume, tell_all
+from tocsin.hub.outbox import Outbox
 from tocsin.hub.turn import Result, Turn, silences_of
 from tocsin.routing.grouping import Group, Member
 from tocsin.routing.silences import Silence, SilenceIndex, edited, new_silence

@@ -10,7 +10,8 @@ import pytest
 
 from tocsin.clock import ManualClock
 from tocsin.hub.engine import Engine
-from tocsin.hub.hub import Hub, Outbox
+from tocsin.hub.hub import Hub
+from tocsin.hub.outbox import Outbox
 from tocsin.hub.policy import Policy
 from tocsin.hub.spill import Spill
 from tocsin.plugins.calls import Hooks

@@ -22,7 +22,8 @@ from tocsin.flows.task import Task, task
 from tocsin.hub.engine import Engine
 from tocsin.hub.heart import Heart
 from tocsin.hub.heartbeats import DEAD, HEARTBEAT, Beat, beat_in, cell_of
-from tocsin.hub.hub import Hub, Outbox
+from tocsin.hub.hub import Hub
+from tocsin.hub.outbox import Outbox
 from tocsin.hub.policy import Policy
 from tocsin.hub.rounds import Rounds
 from tocsin.hub.spill import Spill

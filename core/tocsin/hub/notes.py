@@ -1,0 +1,58 @@
+"""Durable notifications that code asks for, as routes that come after those of the config."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tocsin.hub.policy import Policy
+from tocsin.routing.router import Route
+from tocsin.settings.alerts import RouteOptions
+from tocsin_hooks.errors import FilterError
+from tocsin_hooks.filters import Filter
+
+
+class Note(Protocol):
+    """A durable notification asked for in code: `notify(channel, when=...)`."""
+
+    @property
+    def channel(self) -> str:
+        """Where to send."""
+
+    @property
+    def filter(self) -> Filter | None:
+        """What to send; None: every settled change."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """A note for whatever it is given along with."""
+
+    channel: str
+    filter: Filter | None = None
+
+
+def routes_of(notes: Sequence[Note], policy: Policy | None, complain: Callable[[str], None]) -> list[Route]:
+    """The routes that notes ask for, with their `@names` bound to the filters of the config.
+
+    Of one that names an unknown filter it is complained, and it sends nothing.
+    """
+    named = {} if policy is None else policy.filters
+    options = RouteOptions() if policy is None else policy.router.default_options
+    routes = []
+    for note in notes:
+        wanted = note.filter
+        try:
+            if wanted is not None and wanted.refs():
+                wanted = wanted.bind(named)
+        except FilterError as error:
+            complain(f"notify('{note.channel}') sends nothing: {error}")
+            continue
+        routes.append(Route(f"code:{note.channel}", wanted, (note.channel,), options=options))
+    return routes
+
+
+def channels_of(routes: Sequence[Route], matches: Callable[[Filter], bool]) -> list[str]:
+    """The channels to which routes from code send what `matches` says."""
+    return [channel for r in routes if r.filter is None or matches(r.filter) for channel in r.send or ()]
