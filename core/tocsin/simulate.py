@@ -20,7 +20,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,8 @@ from tocsin_hooks.events import Event, ExceptionSummary
 from tocsin_hooks.messages import Message
 from tocsin_hooks.states import State, family
 
-Moment = dt.datetime | str
-"""A time: aware, or taken as UTC; as text in ISO 8601."""
+Moment = dt.datetime | dt.date | str
+"""A time: aware, or taken as UTC; as text in ISO 8601; a day, for its midnight."""
 Span = dt.timedelta | str | float
 """How long: a `timedelta`, a text such as `10m`, or seconds."""
 
@@ -82,6 +82,26 @@ class Sent:
     """The idempotency key."""
     _stored: StoredSent = field(repr=False)
     _simulation: Simulation = field(repr=False, compare=False)
+
+    @property
+    def at(self) -> dt.datetime:
+        """The same as `time`."""
+        return self.time
+
+    @property
+    def incident_key(self) -> str:
+        """The same as `incident`."""
+        return self.incident
+
+    @property
+    def group_labels(self) -> Mapping[str, str]:
+        """The same as `group`."""
+        return self.group
+
+    @property
+    def event_ids(self) -> tuple[str, ...]:
+        """The same as `events`."""
+        return self.events
 
     @cached_property
     def message(self) -> Message:
@@ -262,6 +282,8 @@ def moment(time: Moment) -> pendulum.DateTime:
         if not isinstance(parsed, pendulum.DateTime):
             raise ValueError(f"'{time}' is no moment; write it as '2026-03-01T12:00:00Z'")  # noqa: TRY004
         return parsed.in_timezone("UTC")
+    if not isinstance(time, dt.datetime):
+        time = dt.datetime(time.year, time.month, time.day)  # noqa: DTZ001
     return pendulum.instance(time).in_timezone("UTC")
 
 
@@ -301,27 +323,47 @@ def _no_store() -> SqliteStore:
 
 # ---------------------------------------------------------------- events of bare labels
 
-_TEXTS = ("flow", "task", "project", "run_id", "run_name", "old_state", "message", "severity", "url", "host", "source")
+_TEXTS = (
+    "flow",
+    "task",
+    "project",
+    "run_id",
+    "run_name",
+    "task_run_id",
+    "old_state",
+    "message",
+    "severity",
+    "url",
+    "host",
+    "source",
+)
 _NUMBERS = ("attempt", "max_attempts", "loop_count", "map_index", "blocks")
 
 
 def event_of(labels: Mapping[str, Any], clock: ManualClock) -> Event:
     """An event with these labels. What is no field of an event becomes a label of its own, `params.x` a parameter.
 
-    Raises TocsinError for a value that a field cannot hold.
+    What `Event.to_dict` wrote gives that event. Raises TocsinError for a value that a field cannot hold.
     """
-    given = dict(labels)
-    state = str(given.pop("state", ""))
+    if {"version", "id", "time", "state_family"} <= labels.keys():
+        return Event.from_dict(labels).replace(sequence=None)
+    given = {name: value for name, value in labels.items() if value is not None}
+    state = state_of(given)
     fields: dict[str, Any] = {name: str(given.pop(name)) for name in _TEXTS if given.get(name) is not None}
     fields |= {name: _whole(name, given.pop(name)) for name in _NUMBERS if given.get(name) is not None}
     if (given_duration := given.pop("duration", None)) is not None:
         fields["duration"] = duration(given_duration).total_seconds()
     if (exception := given.pop("exception", None)) is not None:
-        kind, _, text = str(exception).partition(":")
-        fields["exception"] = ExceptionSummary(kind.strip(), str(given.pop("exception.message", text)).strip())
+        summary = summary_of(exception)
+        fields["exception"] = replace(summary, message=str(given.pop("exception.message", summary.message)))
+    for name in ("causes", "blocked", "state_family"):
+        if name in given:
+            fields[name] = tuple(map(str, given.pop(name)))
+    given |= {f"context.{name}": value for name, value in dict(given.pop("context", {})).items()}
     tags = given.pop("tags", ())
     parameters = dict(given.pop("params", given.pop("parameters", {})))
-    own = dict(given.pop("labels", {}))
+    given = {**dict(given.pop("labels", {})), **given}
+    own = {}
     time = given.pop("time", None)
     identity = str(given.pop("id", "") or clock.new_id())
     will_retry = bool(given.pop("will_retry", False))
@@ -329,20 +371,66 @@ def event_of(labels: Mapping[str, Any], clock: ManualClock) -> Event:
         if name.startswith("params."):
             parameters[name.removeprefix("params.")] = value
         elif value is not None:
-            own[name] = str(value)
+            own[name] = str(value).lower() if isinstance(value, bool) else str(value)
     fields.setdefault("flow", "")
     fields.setdefault("run_id", "")
+    fields.setdefault("state_family", family_of(state))
     return Event(
         id=identity,
         time=clock.now() if time is None else moment(time),
         state=state,
-        state_family=family_of(state),
         tags=frozenset([tags] if isinstance(tags, str) else map(str, tags)),
         parameters=parameters,
         labels=own,
         will_retry=will_retry,
         **fields,
     )
+
+
+_FLAGS = {
+    "is_failed": "Failed", "is_successful": "Success", "is_retrying": "Retrying", "is_running": "Running",
+    "is_skipped": "Skipped", "is_cached": "Cached", "is_mapped": "Mapped", "is_timed_out": "TimedOut",
+    "is_trigger_failed": "TriggerFailed", "is_crashed": "Crashed", "is_cancelled": "Cancelled",
+    "is_pending": "Pending", "is_scheduled": "Scheduled", "is_queued": "Queued", "is_submitted": "Submitted",
+    "is_finished": "Finished", "is_looped": "Looped",
+}  # fmt: skip
+
+
+def state_of(given: dict[str, Any]) -> str:
+    """Take the state out of labels: by name, as a state or its class, or as `is_failed` and the like.
+
+    Raises TocsinError for a flag that the state contradicts.
+
+    >>> state_of({"state": "TimedOut", "is_failed": True}), state_of({"is_failed": "true"}), state_of({})
+    ('TimedOut', 'Failed', '')
+    """
+    state = given.pop("state", "")
+    if isinstance(state, State):
+        state = type(state)
+    name = state.__name__ if isinstance(state, type) else str(state)
+    flags = {flag: str(given.pop(flag)).lower() == "true" for flag in _FLAGS if flag in given}
+    name = name or next((_FLAGS[flag] for flag, holds in flags.items() if holds), "")
+    for flag, holds in flags.items():
+        if holds != (_FLAGS[flag] in family_of(name)):
+            raise TocsinError(f"label '{flag}' of the event cannot be {str(holds).lower()} in the state '{name}'")
+    return name
+
+
+def summary_of(exception: Any) -> ExceptionSummary:
+    """An exception, as itself, as a mapping or as the text `Type: message`.
+
+    >>> summary_of("ValueError: no rows") == summary_of(ValueError("no rows"))
+    True
+    """
+    if isinstance(exception, ExceptionSummary):
+        return exception
+    if isinstance(exception, BaseException):
+        return ExceptionSummary(type(exception).__name__, str(exception))
+    if isinstance(exception, Mapping):
+        texts = [str(exception.get(name, "")) for name in ("type", "message", "traceback")]
+        return ExceptionSummary(*texts)
+    kind, _, text = str(exception).partition(":")
+    return ExceptionSummary(kind.strip(), text.strip())
 
 
 def family_of(state: str) -> tuple[str, ...]:

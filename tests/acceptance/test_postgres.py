@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ with Flow("etl") as flow:
 
 
 @pytest.fixture
-def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TOCSIN_SPILL_DIR", str(tmp_path / "spill"))
@@ -49,7 +50,8 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     shell = Shell(tmp_path)
     shell.write(CONFIG)
     shell.write(FLOW, "etl.py")
-    return shell
+    yield shell
+    installed.cache_clear()  # without the plugins that are left out here
 
 
 def test_a_run_and_the_commands_work_on_a_database(shell: Shell) -> None:
@@ -63,7 +65,7 @@ def test_a_run_and_the_commands_work_on_a_database(shell: Shell) -> None:
     assert "inhibit" in shell("explain", "--last").stdout
     assert shell("tick").exit_code == 0
     status = shell.json("status")
-    assert status["store"]["path"] == "PostgreSQL, by environment variable 'ALERTS_DATABASE'"
+    assert status["store"]["place"] == "PostgreSQL, by environment variable 'ALERTS_DATABASE'"
     assert "it answers" in shell("doctor").stdout
     assert not (shell.folder / "tocsin.db").exists()
 

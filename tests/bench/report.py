@@ -109,10 +109,13 @@ The goals are those of the design. What is not met, and why:
   ratio to a faster loop it is not.
 - **A state change told to nobody**: what is left is one look-up in a dictionary.
 - **Durable append**: threads that publish together share a commit, but what one event writes is more than a row: the
-  event, its incident, its group, what it may hide and its deliveries, each with its indices; and all of it is decided in
-  Python inside the transaction.
+  event, its incident, its group, what it may hide and its deliveries, each with its indices; and all of it is decided
+  in Python inside the transaction.
 - **Claims and delivery**: results and claims share transactions; each claim looks into its lane, and a lone publisher
   still syncs for every event.
+
+- **Alerts in a flow**: each failure is a commit with a sync, and while an incident is open each success asks the store
+  whether it ends one.
 
 Not measured yet: the memory and the room that a million queued deliveries take, and the time from a state change to the
 bytes at the sink.

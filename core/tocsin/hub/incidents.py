@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tocsin_hooks.events import Event
-from tocsin_hooks.filters import value_of
+from tocsin_hooks.filters import Filter, value_of
 
 
 def incident_key(event: Event, labels: Sequence[str]) -> str:
@@ -32,9 +32,12 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def ends_incident(event: Event) -> bool:
+def ends_incident(event: Event, opens: Filter | None = None) -> bool:
     """Whether the event shows that the problem is over: it ran, and ended well.
 
-    A task that was skipped proves nothing, nor does a mapped parent, which succeeds whatever its children did.
+    A task that was skipped proves nothing, nor does a mapped parent, which succeeds whatever its children did. An event
+    without any state, as of another system, cannot succeed: it is over when `opens` holds no longer.
     """
+    if not event.state and opens is not None:
+        return not opens.matches(event)
     return event.is_a("Success") and not event.is_a("Skipped") and not event.is_a("Mapped")

@@ -47,7 +47,7 @@ def take(turn: Turn, event: Event, extra: Sequence[Route] = (), targets: Sequenc
     problem = is_problem(turn, event, decision)
     key = incident_key(event, policy.key)
     before = tx.incident(key)
-    closing = before is not None and ends_incident(event) and not _is_from_before(event, before)
+    closing = before is not None and _is_end(turn, event, before) and not _is_from_before(event, before)
     watched = watching.concerns(turn, event)
     if not (decision.matched or problem or closing or watched or policy.keep_all):
         return Result(event, kept=False)
@@ -75,6 +75,11 @@ def take(turn: Turn, event: Event, extra: Sequence[Route] = (), targets: Sequenc
     facts.keep(key)
     tell_all(turn)
     return turn.result(event)
+
+
+def _is_end(turn: Turn, event: Event, incident: Incident) -> bool:
+    """Whether an event ends an incident of its key: what has no state says nothing of what has one."""
+    return (bool(event.state) or not incident.state) and ends_incident(event, turn.policy.router.opens)
 
 
 def _is_from_before(event: Event, incident: Incident) -> bool:

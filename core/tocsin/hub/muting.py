@@ -77,14 +77,16 @@ def put_off(turn: Turn, digest: Group, members: Iterable[Member]) -> bool:
     mute, windows = turn.policy.options(digest.route).mute, turn.policy.windows
     if mute is None or digest.window or (name := covering(windows, mute.windows, turn.now)) is None:
         return False
-    events = [event for member in members if (event := turn.event(member.event)) is not None]
+    collected = list(members)
+    events = [event for member in collected if (event := turn.event(member.event)) is not None]
     if mute.urgent is not None and any(mute.urgent.matches(event) for event in events):
         return False
     words = "the digest is dropped" if mute.then is Then.DROP else "the digest waits for its end"
-    for event in events:
-        turn.suppress(event.id, "window", f"window '{name}' is open; {words}", rule=name, route=digest.route)
+    for member in collected:
+        for event_id in dict.fromkeys(each for each in (member.problem, member.event) if each):
+            turn.suppress(event_id, "window", f"window '{name}' is open; {words}", rule=name, route=digest.route)
     if mute.then is Then.DROP:
-        for member in members:
+        for member in collected:
             drop_member(turn, member)
     write_group(turn, digest, all_closed_at(windows, mute.windows, turn.now))
     return True

@@ -51,7 +51,7 @@ class Outbox:
             return True
         if policy.router.decide(event, extra).matched:
             return True
-        return ends_incident(event) and self.store.is_open(incident_key(event, policy.key))
+        return ends_incident(event, opens) and self.store.is_open(incident_key(event, policy.key))
 
     def take(self, event: Event, extra: Sequence[Route], *, now: datetime, token: str | None) -> Result:
         """Decide where an event goes and commit it."""

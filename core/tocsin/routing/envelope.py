@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from tocsin_hooks.messages import Action, Item, Why
@@ -46,21 +45,6 @@ class Envelope:
     timezone: str = "UTC"
     """The zone of times in the words."""
 
-    @classmethod
-    def of(
-        cls, delivery: str, planned: Any, *, at: datetime, timezone: str, attempt: int = 1, may_repeat: bool = False
-    ) -> Envelope:
-        """The envelope of the delivery with that id, which was planned `at` a time.
-
-        `planned` is a `tocsin.store.records.Planned`, which routing must not know; what both have has one name.
-        """
-        shared = {name: getattr(planned, name) for name in _PLANNED}
-        opened = planned.opened_at
-        return cls(
-            id=delivery, attempt=attempt, may_repeat=may_repeat, incident_opened_at=opened, at=at, timezone=timezone,
-            **shared,
-        )  # fmt: skip
-
     @property
     def several(self) -> bool:
         """Whether this tells of more than one event; what flaps is one, however often it changed."""
@@ -78,12 +62,6 @@ class Envelope:
     def reminds(self) -> bool:
         """Whether what it tells is known to somebody already, and not over."""
         return self.action is Action.REPEAT or self.reason in (Why.REPEAT, Why.ESCALATION)
-
-
-_PLANNED = (
-    "channel", "route", "action", "incident", "reason", "group", "items", "count", "recovered", "within", "silent",
-    "say", "hides", "acknowledged_by",
-)  # fmt: skip
 
 
 def local_time(time: datetime, timezone: str) -> str:

@@ -80,7 +80,7 @@ class Router:
 
     All matching siblings act, in file order; a matching child acts in place of its parent; `stop` ends. One
     event reaches one channel once: by the first route that names it. What no route claims goes to `default_send`
-    if it opens an incident.
+    if it opens an incident, or has no state that could say so.
     """
 
     routes: tuple[Route, ...] = ()
@@ -102,7 +102,7 @@ class Router:
     def decide(self, event: Event, extra: Iterable[Route] = ()) -> Decision:
         """Where `event` goes; `extra` routes, from code, come after all others and whatever stopped."""
         acting, _ = self._acting(self._candidates(event), event, self.default_send, self.default_template)
-        if not acting and self.default_send and (self.opens is None or self.opens.matches(event)):
+        if not acting and self.default_send and self._is_for_defaults(event):
             acting.append(_Acting(self._defaults, self.default_send, self.default_template))
         acting += [
             _Acting(route, route.send or (), route.template or self.default_template)
@@ -115,6 +115,9 @@ class Router:
                 targets.setdefault(channel, Target(channel, act.route.name, act.template, act.route.options))
         nowhere = tuple(act.route.name for act in acting if not act.send)
         return Decision(tuple(targets.values()), bool(acting), nowhere)
+
+    def _is_for_defaults(self, event: Event) -> bool:
+        return not event.state or self.opens is None or self.opens.matches(event)
 
     @cached_property
     def _defaults(self) -> Route:
@@ -155,7 +158,7 @@ class Router:
         if claimed or not self.default_send:
             reason = "a route claims the event" if claimed else "no default channels"
             verdicts.append(Verdict(DEFAULTS, 0, "no match", reason))
-        elif self.opens is not None and not self.opens.matches(event):
+        elif self.opens is not None and not self._is_for_defaults(event):
             verdicts.append(Verdict(DEFAULTS, 0, "no match", f"opens no incident: {self.opens.to_text()}"))
         else:
             verdicts.append(Verdict(DEFAULTS, 0, "acts", "no route claims the event", self.default_send))

@@ -96,6 +96,16 @@ class Suppression:
     route: str = ""
     channel: str = ""
 
+    @property
+    def time(self) -> datetime:
+        """The same as `at`."""
+        return self.at
+
+    @property
+    def event_id(self) -> str:
+        """The same as `event`."""
+        return self.event
+
 
 @dataclass(frozen=True, slots=True)
 class Cell:

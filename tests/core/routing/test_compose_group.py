@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from tocsin.delivery.envelopes import envelope_of
 from tocsin.routing.compose import Envelope, Template, compose
 from tocsin.routing.compose_group import TEXT_CAP
 from tocsin.store.records import Planned
@@ -128,7 +129,7 @@ def test_the_envelope_of_a_planned_delivery_holds_all_that_was_planned() -> None
         "ops", "flappy", Action.REPEAT, reason="repeat", incident="etl", opened_at=OPENED, group=ETL, items=(LOAD,),
         count=7, recovered=2, within=timedelta(hours=1), silent=True, say="wake up", hides=3, acknowledged_by="kim",
     )  # fmt: skip
-    assert Envelope.of("d1", planned, at=EVENT.time, timezone="Europe/Berlin", attempt=2, may_repeat=True) == Envelope(
+    assert envelope_of(planned, "d1", at=EVENT.time, timezone="Europe/Berlin", attempt=2, may_repeat=True) == Envelope(
         "d1", "ops", "flappy", Action.REPEAT, 2, True, "etl", OPENED, "repeat", ETL, (LOAD,), 7, 2, True, "kim",
         "wake up", 3, EVENT.time, timedelta(hours=1), "Europe/Berlin",
     )  # fmt: skip

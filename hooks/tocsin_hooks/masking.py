@@ -1,0 +1,132 @@
+"""What in a text of somebody else's looks like a secret, and the text without it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+MASK = "***"
+known: set[str] = set()
+"""Every value of a secret that was revealed in this process."""
+
+_LEAST = 4  # characters; masking shorter values would spoil every text
+
+# Each pattern begins at something rare, and what follows it is bounded or never read twice: long texts take linear time.
+
+_SCHEMES = r"(?:(?:bearer|basic|token|digest|negotiate|apikey|aws4-hmac-sha256)[ \t]+)?"
+_NAMES = (
+    r"(?:pass(?:word|wd|phrase|code)s?\d?|pwd|(?:client|app|shared)?[-_ ]?secrets?(?:[-_ ]?access)?(?:[-_ ]?key)?"
+    r"|(?:access|account|api|app|auth|encryption|private|shared|signing)[-_ ]?key|token|credentials?|authorization)"
+)
+_QUOTED = r"""\\+"[^"\\\n]{0,4096}+\\+"|\\+'[^'\\\n]{0,4096}+\\+'|"(?:[^"\\\n]|\\.){0,4096}+"|'(?:[^'\\\n]|\\.){0,4096}+'"""
+# A mark ends a value unless more of it seems to follow: `a,b` is one, `a, b` and `a,user=b` are two.
+_BARE = r"""(?:[^\s,;&'"]|[,;&](?![\w.-]{1,40}[=:])(?=[^\s'"])|['"](?=\w))++"""
+_VALUE = rf"(?:[bruf]?(?:{_QUOTED})|\{{[^{{}}\n]{{0,512}}+\}}|{_SCHEMES}{_BARE})"
+
+_URL_USER = re.compile(
+    r"(?<![a-z0-9+.-])(?P<before>[a-z][a-z0-9+.-]{0,30}+://[^\s/?#:@'\"<>]{0,256}+:)"
+    # a password that was not encoded may have a slash; a port has one behind it
+    r"(?:(?:[^\s/?#'\"<>@]{0,2048}+@)++|(?!\d{1,5}+[/?#])[^\s'\"<>@]{0,2048}+@)",
+    re.IGNORECASE,
+)
+_NAMED = re.compile(
+    rf"(?P<before>(?:{_NAMES}|(?<![a-z])pass(?==))[\\\"'\]]{{0,3}}+\s{{0,3}}+(?:=>|:=|=(?!=)|:(?![:/]))\s{{0,3}}+)"
+    rf"(?P<value>{_VALUE})",
+    re.IGNORECASE,
+)
+_FLAG = re.compile(
+    rf"(?P<before>(?<!-)--[\w-]{{0,30}}?{_NAMES}(?:['\"],\s{{0,3}}+|[ \t]{{1,3}}+))(?!-)(?P<value>{_VALUE})", re.IGNORECASE
+)
+_BEARER = re.compile(
+    r"\b(?P<before>bearer[ \t]{1,3}+)"
+    r"(?!(?:tokens?|auth\w{0,20}|realm|scheme|credentials?|errors?|challenge|headers?|formats?|is|was|not|of|in|or|and)"
+    r"(?![\w.~+/-]))[\w.~+/=-]{3,}+",
+    re.IGNORECASE,
+)
+_TOKENS = re.compile(
+    r"(?<![A-Za-z0-9])(?:"
+    r"xox[a-z]-[\w-]{4,}+|xapp-[\w-]{8,}+|(?:AKIA|ASIA)[A-Z0-9]{12,}+|gh[pousr]_\w{4,}+|github_pat_\w{4,}+"
+    r"|glpat-[\w-]{8,}+|[rs]k_(?:live|test)_\w{8,}+|sk-[\w-]{20,}+|AIza[\w-]{30,}+"
+    r"|eyJ[\w-]{6,}+(?:\.[\w-]*+){0,4}+)"
+)
+_PRIVATE_KEY = re.compile(
+    r"(?P<before>-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----)[A-Za-z0-9+/=\\\s:,-]{0,16384}?(?=-----END |\Z)"
+)
+_EMPTY = frozenset({"", "none", "null", "nil", "true", "false", "undefined"})
+_ENDS = ",;&)]}>."
+
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_TELLING = frozenset(
+    "password passwords passwd pwd passphrase passcode secret secrets token apikey credential credentials authorization"
+    .split()
+)  # fmt: skip
+_TELLING_PAIRS = frozenset({"api", "access", "private", "auth", "account", "signing", "encryption", "shared"})
+_ABOUT = frozenset(
+    "count counts limit limits type length size index budget ttl expiry expires name names path file field column"
+    " policy env var ref arn".split()
+)
+
+
+def mask(text: str, also: Iterable[str] = ()) -> str:
+    """`text` with *** in the place of what is a secret, or looks like one; the rest stays.
+
+    That is: what was revealed in this process, and `also`; the password in a URL; what is called a password, a secret,
+    a token or a key; what follows `Bearer`; tokens of well-known form; private keys.
+
+    >>> mask("no route to postgres://etl:hunter2@db:5432/rows?token=abc&n=1, Authorization: Bearer xyz")
+    'no route to postgres://etl:***@db:5432/rows?token=***&n=1, Authorization: ***'
+    >>> mask("the key 'xoxb-1234-abcd' expired"), mask("password=None, max_tokens=5")
+    ("the key '***' expired", 'password=None, max_tokens=5')
+    """
+    for value in sorted({*known, *also}, key=len, reverse=True):
+        if len(value) >= _LEAST:
+            text = text.replace(value, MASK)
+    text = _URL_USER.sub(rf"\g<before>{MASK}@", text)
+    text = _NAMED.sub(_without_value, text)
+    text = _FLAG.sub(_without_value, text)
+    text = _BEARER.sub(rf"\g<before>{MASK}", text)
+    text = _TOKENS.sub(MASK, text)
+    return _PRIVATE_KEY.sub(rf"\g<before>{MASK}", text)
+
+
+def _without_value(found: re.Match[str]) -> str:
+    before, value = found["before"], found["value"]
+    bare = value.rstrip(_ENDS)
+    if bare.lower() in _EMPTY or bare.strip("'\"\\{") in ("", MASK):
+        return found[0]
+    if value[-1] in "'\"":
+        quote = value[len(value.rstrip("\\'\"")) :]
+        opening = value[: len(value) - len(value.lstrip("\\'\"bBrRuUfF"))] if value[0] not in "\\'\"" else quote
+        return f"{before}{opening if opening.strip('bBrRuUfF') else quote}{MASK}{quote}"
+    return f"{before}{MASK}" if value[0] == "{" else f"{before}{MASK}{value[len(bare) :]}"
+
+
+def tells_a_secret(name: str) -> bool:
+    """Whether a value of this name is a secret.
+
+    >>> [name for name in ("api_token", "dbPassword", "API_KEY", "max_tokens", "token_count", "key") if tells_a_secret(name)]
+    ['api_token', 'dbPassword', 'API_KEY']
+    """
+    words = [word.lower() for word in _WORD.findall(name)]
+    if not words or words[-1] in _ABOUT:
+        return False
+    pairs = zip(words, words[1:], strict=False)
+    return not _TELLING.isdisjoint(words) or any(last == "key" and first in _TELLING_PAIRS for first, last in pairs)
+
+
+def mask_values(value: Any, name: str = "") -> Any:
+    """Data with *** in the place of values whose names tell secrets, and texts masked.
+
+    >>> mask_values({"user": "ann", "password": "hunter2", "dsn": ["amqp://u:pw@mq"]})
+    {'user': 'ann', 'password': '***', 'dsn': ['amqp://u:***@mq']}
+    """
+    if value not in (None, "", True, False) and tells_a_secret(name):
+        return MASK
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return {key: mask_values(each, str(key)) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [mask_values(each) for each in value]
+    return value
