@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from tocsin_hooks.events import Event as Event, ExceptionSummary as ExceptionSummary
     from tocsin_hooks.filters import F as F, Filter as Filter, when as when
+    from tocsin_hooks.masking import mask as mask
     from tocsin_hooks.messages import (
         Action as Action,
         Link as Link,
@@ -39,6 +40,7 @@ _HOMES = {
     "errors": ("FilterError", "PluginError", "SecretError", "TocsinError"),
     "events": ("Event", "ExceptionSummary"),
     "filters": ("F", "Filter", "when"),
+    "masking": ("mask",),
     "messages": ("Action", "Link", "Message", "Reason", "Receipt", "SendError"),
     "secrets": ("MaybeSecret", "Secret", "redact"),
     "specs": ("hookimpl",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 MASK = "***"
@@ -12,14 +13,16 @@ known: set[str] = set()
 
 _LEAST = 4  # characters; masking shorter values would spoil every text
 
-# Each pattern begins at something rare, and what follows it is bounded or never read twice: long texts take linear time.
+# Each pattern begins at something rare, and what follows it is bounded or never read twice, so that time is linear.
 
 _SCHEMES = r"(?:(?:bearer|basic|token|digest|negotiate|apikey|aws4-hmac-sha256)[ \t]+)?"
 _NAMES = (
     r"(?:pass(?:word|wd|phrase|code)s?\d?|pwd|(?:client|app|shared)?[-_ ]?secrets?(?:[-_ ]?access)?(?:[-_ ]?key)?"
     r"|(?:access|account|api|app|auth|encryption|private|shared|signing)[-_ ]?key|token|credentials?|authorization)"
 )
-_QUOTED = r"""\\+"[^"\\\n]{0,4096}+\\+"|\\+'[^'\\\n]{0,4096}+\\+'|"(?:[^"\\\n]|\\.){0,4096}+"|'(?:[^'\\\n]|\\.){0,4096}+'"""
+_QUOTED = (
+    r"""\\+"[^"\\\n]{0,4096}+\\+"|\\+'[^'\\\n]{0,4096}+\\+'|"(?:[^"\\\n]|\\.){0,4096}+"|'(?:[^'\\\n]|\\.){0,4096}+'"""
+)
 # A mark ends a value unless more of it seems to follow: `a,b` is one, `a, b` and `a,user=b` are two.
 _BARE = r"""(?:[^\s,;&'"]|[,;&](?![\w.-]{1,40}[=:])(?=[^\s'"])|['"](?=\w))++"""
 _VALUE = rf"(?:[bruf]?(?:{_QUOTED})|\{{[^{{}}\n]{{0,512}}+\}}|{_SCHEMES}{_BARE})"
@@ -31,12 +34,14 @@ _URL_USER = re.compile(
     re.IGNORECASE,
 )
 _NAMED = re.compile(
-    rf"(?P<before>(?:{_NAMES}|(?<![a-z])pass(?==))[\\\"'\]]{{0,3}}+\s{{0,3}}+(?:=>|:=|=(?!=)|:(?![:/]))\s{{0,3}}+)"
+    rf"(?P<before>(?:{_NAMES}|(?<![a-z])pass(?==))[\\\"'\]]{{0,3}}+"
+    r"[ \t]{0,3}+(?:=>|:=|=(?!=)|:(?![:/]))[ \t]{0,3}+)"
     rf"(?P<value>{_VALUE})",
     re.IGNORECASE,
 )
 _FLAG = re.compile(
-    rf"(?P<before>(?<!-)--[\w-]{{0,30}}?{_NAMES}(?:['\"],\s{{0,3}}+|[ \t]{{1,3}}+))(?!-)(?P<value>{_VALUE})", re.IGNORECASE
+    rf"(?P<before>(?<!-)--[\w-]{{0,30}}?{_NAMES}(?:['\"],\s{{0,3}}+|[ \t]{{1,3}}+))(?!-)(?P<value>{_VALUE})",
+    re.IGNORECASE,
 )
 _BEARER = re.compile(
     r"\b(?P<before>bearer[ \t]{1,3}+)"
@@ -50,21 +55,42 @@ _TOKENS = re.compile(
     r"|glpat-[\w-]{8,}+|[rs]k_(?:live|test)_\w{8,}+|sk-[\w-]{20,}+|AIza[\w-]{30,}+"
     r"|eyJ[\w-]{6,}+(?:\.[\w-]*+){0,4}+)"
 )
-_PRIVATE_KEY = re.compile(
-    r"(?P<before>-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----)[A-Za-z0-9+/=\\\s:,-]{0,16384}?(?=-----END |\Z)"
-)
+_PRIVATE_KEY = re.compile(r"(?P<before>-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----)[A-Za-z0-9+/=\\\s]{1,16384}+")
 _EMPTY = frozenset({"", "none", "null", "nil", "true", "false", "undefined"})
 _ENDS = ",;&)]}>."
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _TELLING = frozenset(
-    "password passwords passwd pwd passphrase passcode secret secrets token apikey credential credentials authorization"
-    .split()
+    ["password", "passwords", "passwd", "pwd", "passphrase", "passcode",
+     "secret", "secrets", "token", "apikey", "credential", "credentials", "authorization",]
 )  # fmt: skip
 _TELLING_PAIRS = frozenset({"api", "access", "private", "auth", "account", "signing", "encryption", "shared"})
 _ABOUT = frozenset(
-    "count counts limit limits type length size index budget ttl expiry expires name names path file field column"
-    " policy env var ref arn".split()
+    [
+        "count",
+        "counts",
+        "limit",
+        "limits",
+        "type",
+        "length",
+        "size",
+        "index",
+        "budget",
+        "ttl",
+        "expiry",
+        "expires",
+        "name",
+        "names",
+        "path",
+        "file",
+        "field",
+        "column",
+        "policy",
+        "env",
+        "var",
+        "ref",
+        "arn",
+    ]
 )
 
 
@@ -105,13 +131,14 @@ def _without_value(found: re.Match[str]) -> str:
 def tells_a_secret(name: str) -> bool:
     """Whether a value of this name is a secret.
 
-    >>> [name for name in ("api_token", "dbPassword", "API_KEY", "max_tokens", "token_count", "key") if tells_a_secret(name)]
+    >>> names = ("api_token", "dbPassword", "API_KEY", "max_tokens", "token_count", "key")
+    >>> [name for name in names if tells_a_secret(name)]
     ['api_token', 'dbPassword', 'API_KEY']
     """
     words = [word.lower() for word in _WORD.findall(name)]
     if not words or words[-1] in _ABOUT:
         return False
-    pairs = zip(words, words[1:], strict=False)
+    pairs = pairwise(words)
     return not _TELLING.isdisjoint(words) or any(last == "key" and first in _TELLING_PAIRS for first, last in pairs)
 
 

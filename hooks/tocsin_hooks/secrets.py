@@ -14,11 +14,11 @@ from pydantic import GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from tocsin_hooks.errors import SecretError
+from tocsin_hooks.masking import known
 
 _REFERENCE = '{ env = "NAME" }, { file = "PATH" } or { keyring = "service/name" }'
 _KINDS = ("env", "file", "keyring")
 _MASK = "[secret]"
-_known: set[str] = set()  # every value revealed in this process, for redact()
 
 
 class Secret:
@@ -53,7 +53,7 @@ class Secret:
         # What stands in the config in plain sight is no secret, but for its address, which redact() cuts anyway; and
         # masking very short values would spoil every text.
         if self.kind != "plain" and len(value) >= 4:
-            _known.update((value, *_telling_parts(value)))
+            known.update((value, *_telling_parts(value)))
         return value
 
     @property
@@ -187,6 +187,6 @@ def redact(text: str) -> str:
     >>> redact("POST https://me:pw@hooks.example.org/T0/B0/token?x=1 failed")
     'POST https://hooks.example.org/... failed'
     """
-    for value in sorted(_known, key=len, reverse=True):
+    for value in sorted(known, key=len, reverse=True):
         text = text.replace(value, _MASK)
     return _URL.sub(lambda m: f"{m['scheme']}://{m['host']}/...", text)

@@ -113,7 +113,6 @@ The goals are those of the design. What is not met, and why:
   in Python inside the transaction.
 - **Claims and delivery**: results and claims share transactions; each claim looks into its lane, and a lone publisher
   still syncs for every event.
-
 - **Alerts in a flow**: each failure is a commit with a sync, and while an incident is open each success asks the store
   whether it ends one.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote
 
@@ -11,6 +12,7 @@ from tocsin.clock import Clock, SystemClock
 from tocsin.flows.parameter import is_plain
 from tocsin.flows.task import Task
 from tocsin_hooks.events import Event, ExceptionSummary
+from tocsin_hooks.masking import known, mask, mask_values, tells_a_secret
 from tocsin_hooks.states import Failed, Finished, Retrying, State, family
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ MESSAGE_CAP = 10_000
 
 PARAMETER_CAP = 5_000
 """Characters that a parameter may take before it is told by its shortened `repr`."""
+
+_SHORT = 200
 
 REPR_CAP = 200
 """Characters kept of a parameter that has no JSON form."""
@@ -83,6 +87,9 @@ def event_of(
     kind = type(new_state)
     flow_tags = context.get("flow_tags", ())
     started = attempt.started if attempt else None
+    message = new_state.message or ""
+    failed = isinstance(new_state.result, BaseException)
+    secrets = secrets_in(context.get("parameters") or {}) if message or failed else ()
     event = Event.of_change(
         ("tocsin", run_id, task_run_id, map_index, count, loop_count, kind.__name__),
         time=clock.now() if time is None else time,
@@ -98,10 +105,10 @@ def event_of(
         attempt=count,
         max_attempts=getattr(subject, "max_retries", 0) + 1,
         loop_count=loop_count,
-        message=head(new_state.message or "", MESSAGE_CAP),
+        message=_beginning(message, secrets) if message else "",
         tags=frozenset(subject.tags).union(flow_tags),
         parameters=context.get("plain_parameters", {}),
-        exception=summary_of(new_state.result),
+        exception=summary_of(new_state.result, secrets) if failed else None,
         duration=clock.monotonic() - started if started is not None and isinstance(new_state, Finished) else None,
         will_retry=attempt.will_retry if attempt else False,
         labels={},
@@ -127,12 +134,21 @@ def run_url(base: str, run_id: str, task_run_id: str = "") -> str:
 
 
 def plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters as JSON data: a value without a JSON form is told by its shortened `repr`.
+    """Parameters as JSON data, without secrets: a value without a JSON form is told by its shortened `repr`.
 
-    >>> plain_parameters({"day": "2024-01-01", "engine": {1}})
-    {'day': '2024-01-01', 'engine': '{1}'}
+    >>> plain_parameters({"day": "2024-01-01", "engine": {1}, "api_token": "t0k3n"})
+    {'day': '2024-01-01', 'engine': '{1}', 'api_token': '***'}
     """
-    return {name: value if _fits(value) else short_repr(value) for name, value in parameters.items()}
+    return {name: mask_values(value if _fits(value) else short_repr(value), name) for name, value in parameters.items()}
+
+
+def secrets_in(parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    """Texts among parameters that their names tell to be secrets.
+
+    >>> secrets_in({"day": "2024-01-01", "api_token": "t0k3n"})
+    ('t0k3n',)
+    """
+    return tuple([value for name, value in parameters.items() if isinstance(value, str) and tells_a_secret(name)])
 
 
 def _fits(value: Any) -> bool:
@@ -148,14 +164,14 @@ def short_repr(value: Any) -> str:
         text = repr(value)
     except Exception:  # somebody else's __repr__
         return f"<{type(value).__name__}>"
-    return text if len(text) <= REPR_CAP else text[: REPR_CAP - 3] + "..."
+    return head(mask(head(text, 2 * REPR_CAP)), REPR_CAP)
 
 
-def summary_of(result: Any) -> ExceptionSummary | None:
-    """An exception as text, None for any other result.
+def summary_of(result: Any, secrets: Collection[str] = ()) -> ExceptionSummary | None:
+    """An exception as text without what looks like a secret, and without `secrets`; None for any other result.
 
-    >>> summary_of(ValueError("no rows")).message
-    'no rows'
+    >>> summary_of(ValueError("no rows: password=hunter2")).message
+    'no rows: password=***'
     """
     if not isinstance(result, BaseException):
         return None
@@ -164,7 +180,21 @@ def summary_of(result: Any) -> ExceptionSummary | None:
     except Exception:  # somebody else's __str__
         message = f"<{type(result).__name__}>"
     text = "".join(traceback.format_exception(result))
-    return ExceptionSummary(type(result).__name__, head(message, MESSAGE_CAP), tail(text, TRACEBACK_CAP))
+    # more than is kept is looked at: a secret that is cut in two is not known again
+    text = tail(mask(tail(text, 2 * TRACEBACK_CAP), secrets), TRACEBACK_CAP)
+    return ExceptionSummary(type(result).__name__, _beginning(message, secrets), text)
+
+
+def _beginning(text: str, secrets: Collection[str]) -> str:
+    if len(text) <= _SHORT and not secrets:
+        return _masked(text, len(known))
+    return head(mask(head(text, 2 * MESSAGE_CAP), secrets), MESSAGE_CAP)
+
+
+@lru_cache(maxsize=1024)
+def _masked(text: str, secrets_known: int) -> str:  # noqa: ARG001  (a secret revealed since makes another answer)
+    """The words of states are few and short, and told with every one of them."""
+    return mask(text)
 
 
 def head(text: str, cap: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tocsin_hooks.events import Event, event_id
+from tocsin_hooks.masking import mask
 from tocsin_hooks.states import State, family
 
 
@@ -21,7 +22,7 @@ def settled_event(event: Event, state: State) -> Event:
         ),
         state=type(state).__name__,
         state_family=names,
-        message=state.message or "",
+        message=mask(state.message or ""),
         exception=event.exception if "Failed" in names or "Retrying" in names else None,
         will_retry=event.will_retry and "Failed" in names,  # another failure in its place is retried as well
         next_attempt_at=getattr(state, "start_time", None) if "Retrying" in names else None,

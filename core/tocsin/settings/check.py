@@ -144,15 +144,16 @@ def _mute_problems(document: Document, file: File, found: Expressions) -> Iterat
         if not route.mute.windows:
             yield Problem("E313", f"{called(document, path)}: names no window, so it mutes nothing", document.at(path))
         for name in route.mute.windows:
-            if name in windows and _is_whole(document, name) and is_always_open(windows[name]):
+            if name in windows and _is_whole(document, file, name) and is_always_open(windows[name]):
                 text = f"{called(document, path)}: the window '{name}' is always open, so everything is muted"
                 yield Problem("E313", text, document.at(path), "'send = []' sends nothing")
         yield from _takes_all(document, (*path, "urgent"), found, "nothing is muted")
 
 
-def _is_whole(document: Document, window: str) -> bool:
-    """Whether the window says anything: one that says nothing is told of where it stands."""
-    return bool(document.data["windows"][window])
+def _is_whole(document: Document, file: File, window: str) -> bool:
+    """Whether the window says something, and all of it can be read: else that is told of where it stands."""
+    written = document.data["windows"][window]
+    return bool(written) and set(written) == file.windows[window].model_fields_set
 
 
 def _digest_problems(document: Document, file: File, found: Expressions) -> Iterator[Problem]:
