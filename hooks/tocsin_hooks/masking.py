@@ -105,6 +105,7 @@ def mask(text: str, also: Iterable[str] = ()) -> str:
     >>> mask("the key 'xoxb-1234-abcd' expired"), mask("password=None, max_tokens=5")
     ("the key '***' expired", 'password=None, max_tokens=5')
     """
+    text = _TOKENS.sub(MASK, text)  # first, and whole: a known value may be a part of one
     for value in sorted({*known, *also}, key=len, reverse=True):
         if len(value) >= _LEAST:
             text = text.replace(value, MASK)
@@ -112,7 +113,6 @@ def mask(text: str, also: Iterable[str] = ()) -> str:
     text = _NAMED.sub(_without_value, text)
     text = _FLAG.sub(_without_value, text)
     text = _BEARER.sub(rf"\g<before>{MASK}", text)
-    text = _TOKENS.sub(MASK, text)
     return _PRIVATE_KEY.sub(rf"\g<before>{MASK}", text)
 
 
