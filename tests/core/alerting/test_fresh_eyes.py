@@ -7,6 +7,7 @@ import datetime as dt
 import pytest
 
 from support.timelines import CHANNELS, ROUTE, fail, simulate
+from tocsin.bare_labels import moment
 from tocsin.simulate import Simulation
 from tocsin_hooks.errors import TocsinError
 from tocsin_hooks.messages import Action
@@ -112,3 +113,8 @@ def test_a_label_of_nothing_is_absent() -> None:
 
 def test_a_simulation_can_start_on_a_day() -> None:
     assert Simulation(CHANNELS, start=dt.date(2026, 3, 1)).now == dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
+
+
+def test_a_start_that_is_no_time_is_refused_with_what_would_do() -> None:
+    with pytest.raises(ValueError, match=r"17 is no moment; give a datetime, or a text such as '2026-03-01T12:00:00Z'"):
+        moment(17)  # type: ignore[arg-type]
