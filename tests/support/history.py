@@ -40,8 +40,7 @@ class Sink:
         self._under_way = 0
         self.gate = threading.Event()
         self.gate.set()
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._http.daemon_threads = True
+        self._http = _server(self)
         self.port = self._http.server_address[1]
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
@@ -63,7 +62,7 @@ class Sink:
 
     def settle(self) -> int:
         """Let what the dead have sent arrive, then count it."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=20):  # comes after all that came before
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=20):  # taken after all that came before
             pass
         with self._changed:
             assert self._changed.wait_for(lambda: self._under_way == 0, 20)
@@ -75,12 +74,31 @@ class Sink:
             self._changed.notify_all()
 
 
+def _server(sink: Sink) -> ThreadingHTTPServer:
+    class Server(ThreadingHTTPServer):
+        """Counts a request from the moment that its connection is taken: the thread that reads it may begin late."""
+
+        daemon_threads = True
+
+        def process_request(self, request: Any, client_address: Any) -> None:
+            sink.begun(1)
+            super().process_request(request, client_address)
+
+        def shutdown_request(self, request: Any) -> None:
+            super().shutdown_request(request)
+            sink.begun(-1)
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """Say nothing: whoever sends may be killed at any moment."""
+
+    return Server(("127.0.0.1", 0), _handler(sink))
+
+
 def _handler(sink: Sink) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = 20
 
         def do_POST(self) -> None:
-            sink.begun(1)
             try:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 said = json.loads(body) if body.endswith(b"}") else None  # whoever died in the middle has sent nothing
@@ -91,8 +109,6 @@ def _handler(sink: Sink) -> type[BaseHTTPRequestHandler]:
                 self.end_headers()
             except OSError:
                 pass
-            finally:
-                sink.begun(-1)
 
         def do_GET(self) -> None:
             self.send_response(204)
