@@ -106,14 +106,37 @@ def mask(text: str, also: Iterable[str] = ()) -> str:
     ("the key '***' expired", 'password=None, max_tokens=5')
     """
     text = _TOKENS.sub(MASK, text)  # first, and whole: a known value may be a part of one
-    for value in sorted({*known, *also}, key=len, reverse=True):
-        if len(value) >= _LEAST:
-            text = text.replace(value, MASK)
+    text = without_known(text, also)
     text = _URL_USER.sub(rf"\g<before>{MASK}@", text)
     text = _NAMED.sub(_without_value, text)
     text = _FLAG.sub(_without_value, text)
     text = _BEARER.sub(rf"\g<before>{MASK}", text)
     return _PRIVATE_KEY.sub(rf"\g<before>{MASK}", text)
+
+
+def remember(value: Any) -> None:
+    """Take a value, and the texts in it, for secrets from now on.
+
+    >>> remember({"user": "etl", "keys": ["first-of-two"]})
+    >>> mask("etl gave first-of-two")
+    'etl gave ***'
+    """
+    if isinstance(value, str):
+        if len(value) >= _LEAST:
+            known.add(value)
+    elif isinstance(value, dict):
+        remember(list(value.values()))
+    elif isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            remember(each)
+
+
+def without_known(text: str, also: Iterable[str] = ()) -> str:
+    """`text` with *** in the place of every value that was revealed in this process, and of `also`."""
+    for value in sorted({*known, *also}, key=len, reverse=True):
+        if len(value) >= _LEAST:
+            text = text.replace(value, MASK)
+    return text
 
 
 def _without_value(found: re.Match[str]) -> str:

@@ -8,7 +8,6 @@ writes no other sees. Under them lie the options of this process: `config`, and 
 from __future__ import annotations
 
 import datetime as dt
-import logging
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,13 +15,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from tocsin.errors import did_you_mean
 from tocsin.flows.logs import get_logger
+from tocsin.masked import logger
 from tocsin.options import Options, config, merged
 from tocsin_hooks.states import run_context
 
 if TYPE_CHECKING:
     import pendulum
 
-_log = logging.getLogger("tocsin.runs")
+_log = logger("tocsin.runs")
 
 
 class Context(MutableMapping[str, Any]):

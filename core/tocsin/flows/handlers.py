@@ -6,12 +6,12 @@ the run. What `callback_factory` and `notify` make is not: notifying never break
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from tocsin.masked import logger
 from tocsin_hooks.states import State, run_context
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 StateHandler = Callable[[Any, State, State], State | None]
 StateCheck = Callable[[State], bool]
 
-_log = logging.getLogger("tocsin.handlers")
+_log = logger("tocsin.handlers")
 
 
 class EventFilter(Protocol):

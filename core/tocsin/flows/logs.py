@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
 
+from tocsin.masked import Masked
 from tocsin.options import OptionsError, config
 from tocsin_hooks.states import run_context
 
@@ -36,6 +37,7 @@ def get_logger(name: str | None = None) -> logging.Logger:
     if logger is None:
         logger = _loggers[name] = _root if name is None else _root.getChild(name)
         logger.addFilter(_attributes)
+        logger.addFilter(_masked)
     return logger
 
 
@@ -97,6 +99,7 @@ def _logging(values: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 _attributes = RunAttributes()
+_masked = Masked()
 
 
 def formatter(fmt: str | None = None, datefmt: str | None = None) -> logging.Formatter:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tocsin.flows.context import context
 from tocsin.options import config
+from tocsin_hooks.masking import mask
 from tocsin_hooks.states import State
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _HTML = """\
 def slack_message_formatter(tracked_obj: Task | Flow, state: State, backend_info: bool = True) -> dict[str, Any]:
     """The JSON of a note: one attachment with the state's colour, the state as title, and what the state says."""
     said = error_in(state)
-    text = f"```{said}```" if said else cut(state.message)
+    text = f"```{said}```" if said else cut(masked(state.message))
     attachment: dict[str, Any] = {
         "fallback": "State change notification",
         "color": state.color,
@@ -54,7 +55,7 @@ def email_message_formatter(tracked_obj: Task | Flow, state: State, email_to: st
     words = {
         "name": name_of(tracked_obj),
         "state": type(state).__name__,
-        "said": error_in(state) or cut(state.message) or "",
+        "said": error_in(state) or cut(masked(state.message)) or "",
         "note": run_note(),
     }
     message = MIMEMultipart("alternative")
@@ -76,12 +77,17 @@ def cut(text: str | None, cap: int = CAP) -> str | None:
     return text if text is None or len(text) <= cap else f"{text[: cap - 1]}…"
 
 
+def masked(text: str | None) -> str | None:
+    """A text without what is or looks like a secret, of which more than its beginning is never read."""
+    return text if text is None else mask(text[: 2 * CAP])
+
+
 def error_in(state: State) -> str:
     """The exception that a state carries, as text; nothing when it carries none."""
     if not isinstance(state.result, Exception):
         return ""
     try:
-        return cut(repr(state.result)) or ""
+        return cut(masked(repr(state.result))) or ""
     except Exception:  # somebody else's __repr__
         return type(state.result).__name__
 

@@ -16,6 +16,7 @@ from typing import Any
 from tocsin.errors import SecretError, did_you_mean
 from tocsin.flows.context import context
 from tocsin.flows.task import Task
+from tocsin_hooks.masking import remember
 
 
 class SecretNotFoundError(SecretError, ValueError):
@@ -24,6 +25,8 @@ class SecretNotFoundError(SecretError, ValueError):
 
 class Secret:
     """A secret by its name; its value is looked up when it is asked for.
+
+    From then on it is masked in what this process logs, and in the texts of events.
 
     >>> with context(secrets={"TOKEN": "xoxb-1", "DB": '{"port": 5432}'}):
     ...     Secret("TOKEN").exists(), Secret("OTHER").exists(), Secret("DB").get()
@@ -56,10 +59,13 @@ class Secret:
                 f"[context.secrets] in ~/.tocsin/config.toml{did_you_mean(self.name, secrets)}"
             )
         value = _resolved(self.name, secrets[self.name])
+        remember(value)
         try:
-            return json.loads(value)
+            read = json.loads(value)
         except (ValueError, TypeError):  # a text that is no JSON, or no text
             return value
+        remember(read)
+        return read
 
 
 def _secrets() -> Mapping[str, Any]:
@@ -140,6 +146,7 @@ class EnvVarSecret(SecretBase):
             if self.raise_if_missing:
                 raise SecretNotFoundError(f"environment variable '{wanted}' is not set")
             return None
+        remember(text)
         return text if self.cast is None else self.cast(text)
 
 

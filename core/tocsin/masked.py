@@ -1,0 +1,49 @@
+"""Loggers that show no secrets, whatever the exception or the text that they are given."""
+
+from __future__ import annotations
+
+import logging
+
+from tocsin_hooks.masking import known, mask, without_known
+
+_traces = logging.Formatter()
+
+
+class Masked(logging.Filter):
+    """Masks what is or looks like a secret in records that warn or carry an exception; lets all pass.
+
+    In records that only inform, what a pipeline says of itself is left as it is, but for secrets that were revealed in
+    this process: looking at every such line for what may be one would cost a run more than the line itself.
+
+    >>> record = logging.makeLogRecord({"msg": "no route to %s", "args": ("amqp://u:pw@mq",), "levelno": logging.ERROR})
+    >>> Masked().filter(record), record.getMessage()
+    (True, 'no route to amqp://u:***@mq')
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Take the secrets out of a record."""
+        thorough = record.levelno >= logging.WARNING or bool(record.exc_info)
+        if not (thorough or known):
+            return True
+        try:
+            text = record.getMessage()
+        except Exception:  # arguments that do not fit: logging itself reports that, with their place
+            return True
+        if (shown := mask(text) if thorough else without_known(text)) != text:
+            record.msg, record.args = shown, None
+        if isinstance(record.exc_info, tuple) and record.exc_info[0] is not None and not record.exc_text:
+            record.exc_text = mask(_traces.formatException(record.exc_info))  # formatters take it as it is
+        return True
+
+
+_masked = Masked()
+
+
+def logger(name: str) -> logging.Logger:
+    """The logger of that name, which shows no secrets."""
+    found = logging.getLogger(name)
+    found.addFilter(_masked)  # logging adds a filter once
+    return found
