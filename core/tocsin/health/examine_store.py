@@ -59,7 +59,7 @@ def _existing(path: Path, now: datetime) -> Iterator[Finding]:
         checkup = check_up(path)
     except (sqlite3.Error, OSError) as error:
         text = f"'{path}' cannot be read: {getattr(error, 'strerror', None) or error}"
-        yield failed(STORE, text, "look who owns it, and whether it is a store at all")
+        yield failed(STORE, text, "look who owns it, and which process keeps it locked")
         return
     found = list(_as_found(path, checkup))
     if not found:
@@ -74,8 +74,11 @@ def _existing(path: Path, now: datetime) -> Iterator[Finding]:
 
 def _as_found(path: Path, checkup: Checkup) -> Iterator[Finding]:
     if checkup.damage:
-        move = f"end all that use it and move '{path}' aside with its -wal and -shm; the next run makes a new one"
-        yield failed(STORE, f"'{path}' is damaged: {checkup.damage}", move)
+        aside = (
+            f"whoever uses it next sets it aside as '{path.name}.corrupt-TIME' and begins a new one; "
+            f"'sqlite3 {path.name} .recover' may save what is in it"
+        )
+        yield failed(STORE, f"'{path}' is damaged: {checkup.damage}", aside)
     elif checkup.schema > checkup.known:
         text = f"'{path}' was written by a newer tocsin (schema {checkup.schema}, this one knows {checkup.known})"
         yield failed(STORE, text, "upgrade tocsin, or set [store] path to another file")

@@ -33,8 +33,8 @@ def check_up(path: Path) -> Checkup:
     db = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, isolation_level=None)
     try:
         db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-        [schema] = db.execute("PRAGMA user_version").fetchone()
         damage = _damage(db)
+        [schema] = (0,) if damage else db.execute("PRAGMA user_version").fetchone()
         newest = None
         if not damage and 1 <= schema <= len(MIGRATIONS):
             [newest] = db.execute("SELECT max(at) FROM events").fetchone()

@@ -121,8 +121,9 @@ def of_store(path: Path) -> list[Finding]:
 def test_what_is_no_database_fails_and_stays_as_it_is(shell: Shell) -> None:
     path = shell.folder / "tocsin.db"
     path.write_bytes(b"this is no database" * 999)
-    [(level, text, _), *_] = looked(shell, code=1)["store"]
-    assert (level, "not a database" in text) == ("failed", True)
+    [(level, text, remedy), *_] = looked(shell, code=1)["store"]
+    assert (level, "is damaged: file is not a database" in text) == ("failed", True)
+    assert "sets it aside as 'tocsin.db.corrupt-TIME'" in remedy
     assert path.read_bytes() == b"this is no database" * 999
 
 
