@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pluggy
 
+from tocsin.plugins import answers, interrupts
+from tocsin.plugins.answers import Bounded, JunkError, Predicate, Verdict
 from tocsin.plugins.catalog import Catalog
+from tocsin.plugins.guarded import Answer, GuardedCalls
+from tocsin.plugins.watchdog import Watchdog, calls_plugins, watchdog
 from tocsin_hooks.channels import Channel, ChannelType
+from tocsin_hooks.decisions import RoutingDecision
 from tocsin_hooks.events import Event
+from tocsin_hooks.filters import Filter
 from tocsin_hooks.messages import Message, Reason, Receipt, SendError
 from tocsin_hooks.specs import OBSERVED_STATES, observer_names
 from tocsin_hooks.states import State
@@ -20,60 +28,59 @@ _log = logging.getLogger("tocsin.plugins")
 _Call = tuple[str, Callable[..., Any], tuple[str, ...]]
 
 
-_Observer = tuple[Callable[[Event], Any], str, str]
+_Observer = Callable[[Event], Any]
 
 
-def _without_event(function: Callable[[], Any]) -> Callable[[Event], Any]:
-    return lambda _: function()
+class Hooks(GuardedCalls):
+    """The hooks of the plugins in use: no implementation can harm another, or the caller."""
 
-
-class Hooks:
-    """The hooks of the plugins in use.
-
-    No implementation can harm another or the caller: what it raises is logged with its plugin's name, even
-    SystemExit. Only KeyboardInterrupt goes through, being the user's.
-    """
-
-    def __init__(self, catalog: Catalog) -> None:
-        self.catalog = catalog
+    def __init__(self, catalog: Catalog, deadline: timedelta | None = None, *, watched_by: Watchdog = watchdog) -> None:
+        super().__init__(catalog, deadline, watched_by)
         self._pm = catalog.pm
         self._calls: dict[str, tuple[_Call, ...]] = {}
         self._chains: dict[tuple[str, tuple[str, ...]], tuple[_Observer, ...]] = {}
         self._heard: dict[tuple[str, tuple[str, ...]], bool] = {}
-        self._proposes = self._enriches = False
+        self._whose: dict[_Observer, tuple[str, str]] = {}
+        self._proposes = self._enriches = self._routes = False
         self._revision = -1
         if not self._pm.has_plugin("tocsin.channel"):
             self._pm.register(_AskTheChannel(), "tocsin.channel")
 
     def _fresh(self) -> None:
-        if self._revision != self.catalog.revision:
-            self._calls.clear()
-            self._chains.clear()
-            self._heard.clear()
-            self._revision = self.catalog.revision
+        if self._revision != (revision := self.catalog.revision):
+            # new ones, for another thread may be filling those there are with what was true before
+            self._calls, self._chains, self._heard = {}, {}, {}
+            self._revision = revision
             self._proposes = bool(self._impls("tocsin_propose_state"))
             self._enriches = bool(self._impls("tocsin_enrich"))
+            self._routes = bool(self._impls("tocsin_route"))
 
     def _impls(self, hook: str) -> tuple[_Call, ...]:
         """The implementations of `hook`, the one registered last first, as pluggy would call them."""
         self._fresh()
-        if (calls := self._calls.get(hook)) is None:
+        known = self._calls
+        if (calls := known.get(hook)) is None:
             impls = getattr(self._pm.hook, hook).get_hookimpls()
-            calls = tuple((impl.plugin_name, impl.function, tuple(impl.argnames)) for impl in reversed(impls))
-            self._calls[hook] = calls
+            hung = self.catalog.hung
+            calls = tuple(
+                (impl.plugin_name, impl.function, tuple(impl.argnames))
+                for impl in reversed(impls)
+                if (impl.plugin_name, hook) not in hung
+            )
+            known[hook] = calls
+            if calls:
+                self._watchdog.watch(self)
         return calls
 
-    def _ask(self, hook: str, **given: Any) -> list[tuple[str, Any]]:
-        """What each implementation of `hook` returns, with its plugin's name; those that raise are left out."""
-        answers = []
+    def _ask(self, hook: str, take: Callable[[Any], Answer], **given: Any) -> list[tuple[str, Answer]]:
+        """What `take` makes of the answer of each implementation of `hook`, by plugin; those that fall are left out."""
+        found: list[tuple[str, Answer]] = []
         for plugin, function, names in self._impls(hook):
-            try:
-                answers.append((plugin, function(*[given[name] for name in names])))
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:
-                _report(plugin, hook, error)
-        return answers
+            arguments = [given[name] for name in names]
+            answer = self._made(plugin, hook, partial(_taken, take, function, arguments), None)
+            if answer is not None:
+                found.append((plugin, *answer))
+        return found
 
     # ------------------------------------------------------------ state changes
 
@@ -83,7 +90,7 @@ class Hooks:
             self._fresh()
         heard = self._heard.get((subject, state_family))
         if heard is None:
-            heard = bool(self._chain(subject, state_family) or self._impls("tocsin_propose_state"))
+            heard = bool(self._chain(subject, state_family) or self._impls("tocsin_propose_state") or self._routes)
             self._heard[subject, state_family] = heard
         return heard
 
@@ -95,6 +102,13 @@ class Hooks:
         return self._proposes
 
     @property
+    def routes(self) -> bool:
+        """Whether any plugin might have an event sent elsewhere."""
+        if self._revision != self.catalog.revision:
+            self._fresh()
+        return self._routes
+
+    @property
     def enriches(self) -> bool:
         """Whether any plugin might add labels."""
         if self._revision != self.catalog.revision:
@@ -104,43 +118,63 @@ class Hooks:
     def _chain(self, subject: str, state_family: tuple[str, ...]) -> tuple[_Observer, ...]:
         if self._revision != self.catalog.revision:
             self._fresh()
-        chain = self._chains.get((subject, state_family))
+        known = self._chains
+        chain = known.get((subject, state_family))
         if chain is None:
             chain = tuple(
-                (function if names else _without_event(function), plugin, hook)
+                self._observer(plugin, hook, function, names)
                 for hook in observer_names(subject, state_family)
                 for plugin, function, names in self._impls(hook)
             )
-            self._chains[subject, state_family] = chain
+            known[subject, state_family] = chain
         return chain
 
+    def _observer(self, plugin: str, hook: str, function: _Observer, names: tuple[str, ...]) -> _Observer:
+        """`function` as something that takes an event, is found on the stack, and is nothing but that hook."""
+        whose = self._whose.setdefault(function, (plugin, hook)) if names and interrupts.code_of(function) else None
+        if whose == (plugin, hook):
+            return function
+
+        def observer(event: Event) -> None:
+            function(*(event for _ in names))
+
+        self._whose[observer] = plugin, hook
+        return observer
+
+    def whose(self, function: _Observer) -> tuple[str, str]:
+        """The plugin and the hook of an observer that `_chain` has given."""
+        return self._whose[function]
+
+    @calls_plugins
     def observe(self, event: Event) -> None:
         """Tell every observer of the event's state, of its ancestors, and of every change."""
-        for function, plugin, hook in self._chain("task" if event.task else "flow", event.state_family):
+        struck, kind = self._struck, ("task" if event.task else "flow", event.state_family)
+        known = self._chains.get(kind) if self._revision == self.catalog.revision else None
+        for function in self._chain(*kind) if known is None else known:
             try:
-                function(event)
-            except KeyboardInterrupt:
-                raise
+                try:
+                    function(event)
+                finally:
+                    if struck:
+                        self._watchdog.ended()
             except BaseException as error:
-                _report(plugin, hook, error)
+                self._fell(*self._whose[function], error)
 
     def propose(self, event: Event, state: State) -> State:
         """The state that the first plugin with an opinion wants in place of `state`, or `state` itself."""
-        for plugin, answer in self._ask("tocsin_propose_state", event=event, state=state):
-            if isinstance(answer, State):
-                return answer
-            if answer is not None:
-                _log.error("plugin '%s': tocsin_propose_state returned %r, which is no State", plugin, answer)
-        return state
+        proposed = self._ask("tocsin_propose_state", answers.state, event=event, state=state)
+        return next((answer for _, answer in proposed if answer is not None), state)
+
+    def route(self, event: Event, decision: RoutingDecision) -> tuple[str, tuple[str, ...]] | None:
+        """The first plugin with an opinion on where an event goes, and the channels that it names."""
+        asked = self._ask("tocsin_route", answers.channels, event=event, decision=decision)
+        return next(((plugin, channels) for plugin, channels in asked if channels is not None), None)
 
     def enrich(self, event: Event) -> dict[str, str]:
         """The labels that plugins add to an event."""
         labels: dict[str, str] = {}
-        for plugin, answer in reversed(self._ask("tocsin_enrich", event=event)):
-            if isinstance(answer, Mapping):
-                labels.update({str(name): str(value) for name, value in answer.items()})
-            elif answer is not None:
-                _log.error("plugin '%s': tocsin_enrich returned %r, which is no mapping", plugin, answer)
+        for _, answer in reversed(self._ask("tocsin_enrich", answers.labels, event=event)):
+            labels.update(answer)
         return labels
 
     @property
@@ -169,15 +203,15 @@ class Hooks:
 
     def delivered(self, message: Message, receipt: Receipt) -> None:
         """Tell that a message was accepted."""
-        self._ask("tocsin_delivered", message=message, receipt=receipt)
+        self._ask("tocsin_delivered", answers.anything, message=message, receipt=receipt)
 
     def delivery_failed(self, message: Message, error: SendError, retry_in: float) -> None:
         """Tell that an attempt failed and when the next is made, in seconds."""
-        self._ask("tocsin_delivery_failed", message=message, error=error, retry_in=retry_in)
+        self._ask("tocsin_delivery_failed", answers.anything, message=message, error=error, retry_in=retry_in)
 
     def delivery_dead(self, message: Message, error: SendError) -> None:
         """Tell that nothing more will be tried."""
-        self._ask("tocsin_delivery_dead", message=message, error=error)
+        self._ask("tocsin_delivery_dead", answers.anything, message=message, error=error)
 
     @property
     def hears_suppressed(self) -> bool:
@@ -186,31 +220,30 @@ class Hooks:
 
     def suppressed(self, event: Event, stage: str, reason: str, *, route: str = "", channel: str = "") -> None:
         """Tell that something of an event is not sent."""
-        self._ask("tocsin_suppressed", event=event, stage=stage, reason=reason, route=route, channel=channel)
+        self._ask(
+            "tocsin_suppressed", answers.anything, event=event, stage=stage, reason=reason, route=route, channel=channel
+        )
 
     # ------------------------------------------------------------ start-up
 
     def startup(self, version: str) -> None:
-        """Tell plugins that a hub starts, once each."""
+        """Tell plugins that a hub starts, once each; called by the thread that runs flows then."""
+        interrupts.listen()
         for plugin, function, names in self._impls("tocsin_startup"):
             if plugin not in _started:
                 _started.add(plugin)
-                try:
-                    function(*[version] * len(names))
-                except KeyboardInterrupt:
-                    raise
-                except BaseException as error:
-                    _report(plugin, "tocsin_startup", error)
+                started = partial(_taken, answers.anything, function, [version] * len(names))
+                self._made(plugin, "tocsin_startup", started, None)
 
     def channel_types(self) -> tuple[dict[str, ChannelType], dict[str, str]]:
         """The channel types by name; and, by name, what is wrong with those that two plugins provide."""
         found: dict[str, ChannelType] = {}
         provider: dict[str, str] = {}
         clashes: dict[str, str] = {}
-        for plugin, answer in self._ask("tocsin_channel_types"):
-            for kind in answer or ():
+        for plugin, answer in self._ask("tocsin_channel_types", answers.items):
+            for kind in answer:
                 if not isinstance(kind, ChannelType):
-                    _log.error("plugin '%s': tocsin_channel_types returned %r, no ChannelType", plugin, kind)
+                    _log.error("plugin '%s': tocsin_channel_types %s", plugin, JunkError(kind, "ChannelType"))
                 elif kind.name in found:
                     clashes[kind.name] = f"provided by both plugin '{provider[kind.name]}' and plugin '{plugin}'"
                 else:
@@ -219,26 +252,68 @@ class Hooks:
 
     def channel_types_of(self, plugin: str) -> tuple[ChannelType, ...]:
         """The channel types that one plugin provides."""
-        answers = self._ask("tocsin_channel_types")
-        return tuple(kind for name, answer in answers if name == plugin for kind in answer or ())
+        asked = self._ask("tocsin_channel_types", answers.items)
+        return tuple(kind for name, answer in asked if name == plugin for kind in answer)
 
-    def filters(self) -> dict[str, Callable[[Event], bool]]:
-        """The predicates that plugins give to expressions, by name."""
-        found: dict[str, Callable[[Event], bool]] = {}
-        for _, answer in reversed(self._ask("tocsin_filters")):
-            found.update(answer or {})
+    def filters(self) -> dict[str, Predicate]:
+        """The predicates that plugins give to expressions, by name; one that hangs says no from then on."""
+        found: dict[str, Predicate] = {}
+        for plugin, answer in reversed(self._ask("tocsin_filters", answers.filters)):
+            for name, given in answer.items():
+                found[name] = given if isinstance(given, Filter) else Bounded(given, self._judge(plugin, f"@{name}"))
         return found
+
+    def template_filters(self) -> dict[str, Callable[..., Any]]:
+        """The filters that plugins give to templates, by name; where two give the same, the last registered wins."""
+        found: dict[str, Callable[..., Any]] = {}
+        for plugin, answer in reversed(self._ask("tocsin_template_filters", answers.functions)):
+            found.update({name: self._bounded(plugin, f"|{name}", function) for name, function in answer.items()})
+        return found
+
+    def _bounded(self, plugin: str, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function`, called so that it can neither hang nor end the process; raises what it raises."""
+        hung = self.catalog.hung
+
+        def call(*args: Any, **named: Any) -> Any:
+            if (plugin, name) in hung:
+                raise RuntimeError("it did not come back before")
+
+            def outcome() -> tuple[Any, Exception | None]:
+                try:
+                    return function(*args, **named), None
+                except Exception as error:  # for the template to say
+                    return None, error
+
+            otherwise: tuple[Any, Exception | None] = None, RuntimeError("it did not come back")
+            answer, error = self._made(plugin, name, outcome, otherwise)
+            if error is not None:
+                raise error
+            return answer
+
+        return call
+
+    def _judge(self, plugin: str, name: str) -> answers.Judge:
+        hung = self.catalog.hung
+
+        def ask(predicate: Callable[[], Verdict]) -> Verdict:
+            if (plugin, name) in hung:
+                return False, None
+            no: Verdict = (False, None)
+            return self._made(plugin, name, predicate, no)
+
+        return ask
 
     def commands(self) -> list[Any]:
         """The sub-commands that plugins add to the command line."""
-        return [command for _, answer in self._ask("tocsin_commands") for command in answer or ()]
+        return [command for _, answer in self._ask("tocsin_commands", answers.items) for command in answer]
 
 
 _started: set[str] = set()
 
 
-def _report(plugin: str, hook: str, error: BaseException) -> None:
-    _log.error("plugin '%s' raised in %s; the run goes on", plugin, hook, exc_info=error)
+def _taken(take: Callable[[Any], Answer], function: Callable[..., Any], arguments: list[Any]) -> tuple[Answer]:
+    """What is made of an answer, as one thing that is never None."""
+    return (take(function(*arguments)),)
 
 
 class _AskTheChannel:

@@ -53,6 +53,8 @@ class Catalog:
     plugins: dict[str, PluginInfo] = field(default_factory=dict)
     revision: int = 0
     """Grows with each change, so that who prepared calls knows when to prepare them anew."""
+    hung: set[tuple[str, str]] = field(default_factory=set)
+    """The plugins that did not come back, and from which of their hooks: those are called no more."""
 
     def register(self, plugin: Any, name: str | None = None) -> str:
         """Put `plugin` to use; the name under which it is known.
@@ -77,7 +79,13 @@ class Catalog:
         if self.pm.has_plugin(name):
             self.pm.unregister(name=name)
             self.plugins.pop(name, None)
+            self.hung.difference_update([each for each in self.hung if each[0] == name])
             self.revision += 1
+
+    def give_up(self, plugin: str, hook: str) -> None:
+        """Note that a plugin did not come back from one of its hooks, so that it is not called again."""
+        self.hung.add((plugin, hook))
+        self.revision += 1
 
     def load(
         self, found: Iterable[EntryPoint], *, allow: Iterable[str] | None = None, block: Iterable[str] = ()
