@@ -21,7 +21,7 @@ class Presence(StrEnum):
     GONE = "gone"
     """It has ended, or its id belongs to a later process."""
     ELSEWHERE = "elsewhere"
-    """It is one of another host, of another boot or of another container: nobody here can look."""
+    """It is one of another host, of another boot or of another container, or is hidden: nobody here can look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,10 @@ def presence_of(process: Process) -> Presence:
         return Presence.ELSEWHERE
     if process.started == UNKNOWN:
         return Presence.THERE if _exists(process.pid) else Presence.GONE
+    if not _read(f"/proc/{process.pid}/stat") and _exists(process.pid):
+        return (
+            Presence.ELSEWHERE
+        )  # of another user, and hidden, as `hidepid` and `ProtectProc` do: as good as elsewhere
     return Presence.THERE if _started(process.pid) == process.started else Presence.GONE
 
 

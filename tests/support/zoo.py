@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import json
 import os
 import signal
+import stat
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -38,6 +42,17 @@ def _print() -> Receipt:
     return Receipt("printed")
 
 
+def _twice() -> Receipt:
+    """Answer at once, behind the back of the process, which answers as well."""
+    forged = json.dumps({"receipt": Receipt("twice").to_dict(), "number": 1}).encode() + b"\n"
+    for number in range(3, 64):
+        with contextlib.suppress(OSError):
+            writes = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY
+            if writes and stat.S_ISFIFO(os.fstat(number).st_mode):
+                os.write(number, forged)
+    return Receipt("the answer")
+
+
 WAYS: dict[str, Callable[[], Any]] = {
     "exit": _exit,
     "die": _die,
@@ -45,6 +60,7 @@ WAYS: dict[str, Callable[[], Any]] = {
     "hang": _hang,
     "refuse": _refuse,
     "print": _print,
+    "twice": _twice,
     "nothing": lambda: None,
     "odd": lambda: Receipt(None, {"at": object()}),
 }

@@ -30,7 +30,7 @@ ADVICE = {
     Reason.NETWORK: "check the address in [channels.{name}], and whether the network lets you through",
     Reason.PAYLOAD: "the service does not take this message; check the settings of [channels.{name}]",
     Reason.GONE: "the destination no longer exists; give [channels.{name}] another",
-    Reason.CONFIG: "'tocsin check' shows what is wrong with [channels.{name}]",
+    Reason.CONFIG: "mend [channels.{name}], or the secret that it refers to",
     Reason.PLUGIN: "this is a fault of the plugin; tell its author",
 }
 """What would do when a test fails, by the reason."""
@@ -61,6 +61,7 @@ def command(ctx: click.Context, channel: str, as_json: bool) -> None:
             click.echo(f"  {ADVICE[reason].format(name=channel)}", err=True)
         ctx.exit(2 if reason is Reason.CONFIG else 1)
     finally:
+        assembly.sender.close()
         assembly.store.close()
     detail = redact(receipt.detail)
     if as_json:

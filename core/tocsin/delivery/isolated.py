@@ -1,15 +1,17 @@
-"""The process in which an isolated channel runs: `python -m tocsin.delivery.isolated`.
+"""What the process of an isolated channel does.
 
-It reads requests and writes answers, one line of JSON each. Its first line names what makes the channel. It ends when
-nobody is there to ask, even in the middle of a send.
+It reads requests and writes answers, one line of JSON each. The first request names what makes the channel. It ends,
+with all that it has started, when nobody is there to ask, even in the middle of a send.
 """
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import json
 import os
 import queue
+import select
 import signal
 import sys
 import threading
@@ -39,8 +41,21 @@ def answer(channel: Channel, request: dict[str, Any]) -> dict[str, Any]:
     except SendError as error:
         return {"error": error_to_dict(sound(error))}
     except BaseException as error:
-        return {"error": error_to_dict(sound(SendError(Reason.PLUGIN, f"{type(error).__name__}: {error}")))}
+        return {"error": error_to_dict(sound(SendError(Reason.PLUGIN, _described(error))))}
     return {"receipt": plain_receipt(receipt).to_dict()}
+
+
+def _described(error: BaseException) -> str:
+    """What was raised, in words.
+
+    >>> _described(ValueError("bad row")), _described(KeyboardInterrupt())
+    ('ValueError: bad row', 'KeyboardInterrupt: ')
+    """
+    try:
+        text = str(error)
+    except BaseException as second:
+        text = f"<its text cannot be had: {type(second).__name__}>"
+    return f"{type(error).__name__}: {text}"
 
 
 def serve(requests: IO[str], answers: IO[str]) -> None:
@@ -48,39 +63,61 @@ def serve(requests: IO[str], answers: IO[str]) -> None:
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def listen() -> None:
-        for line in requests:
-            lines.put(line)
-        os._exit(0)  # whoever asked is gone: a send that hangs must not outlive it
+        try:
+            for line in requests:
+                lines.put(line)
+        finally:
+            _end_all()  # whoever asked is gone: a send that hangs must not outlive it
 
     threading.Thread(target=listen, name="tocsin-isolated", daemon=True).start()
     first = json.loads(lines.get())
-    sys.path += [each for each in first["path"] if each not in sys.path]
     try:
         channel = made(first["make"], first["with"])
     except BaseException as error:
-        problem = SendError(Reason.CONFIG, f"the channel cannot be made: {type(error).__name__}: {error}")
-        _say(answers, {"error": error_to_dict(sound(problem))})
+        problem = SendError(Reason.CONFIG, f"the channel cannot be made: {_described(error)}")
+        _say(answers, first, {"error": error_to_dict(sound(problem))})
         return
-    _say(answers, {"ready": True})
+    _say(answers, first, {"ready": True})
     while True:
-        _say(answers, answer(channel, json.loads(lines.get())))
+        request = json.loads(lines.get())
+        _say(answers, request, answer(channel, request))
 
 
-def _say(answers: IO[str], said: dict[str, Any]) -> None:
-    answers.write(json.dumps(said) + "\n")
+def _say(answers: IO[str], request: dict[str, Any], said: dict[str, Any]) -> None:
+    answers.write(json.dumps({**said, "number": request["number"]}) + "\n")
     answers.flush()
 
 
-def main() -> None:
+def _die_with(life: int) -> None:
+    """Let the kernel kill this group once the other end of the pipe `life` is closed, or its process dead.
+
+    The thread that listens cannot be relied on: code that hangs and holds the interpreter's lock stops all threads.
+    """
+    os.set_inheritable(life, False)
+    if sys.platform == "linux":
+        fcntl.fcntl(life, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(life, fcntl.F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(life, fcntl.F_SETFL, fcntl.fcntl(life, fcntl.F_GETFL) | os.O_ASYNC)
+    if select.select([life], [], [], 0)[0]:  # closed before that
+        _end_all()
+
+
+def _end_all() -> None:
+    os.killpg(0, signal.SIGKILL)
+
+
+def _pass_over(number: int, frame: object) -> None:
+    """Go on: who asked is told to end as well, and ends this process in its own time."""
+
+
+def main(life: int) -> None:
     """Serve on the standard streams, which what the channel prints does not reach."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is meant for whoever asks, and ends this one with it
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _pass_over)  # not ignored: what the channel starts would ignore it as well
+    _die_with(life)
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     requests = os.fdopen(os.dup(0), encoding="utf-8")
     os.dup2(2, 1)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     serve(requests, answers)
-
-
-if __name__ == "__main__":
-    main()

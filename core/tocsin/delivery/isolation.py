@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import selectors
 import signal
-import subprocess
-import sys
 import threading
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from tocsin.delivery.outside import JunkError, Outside
 from tocsin.delivery.wire import error_from_dict, message_to_dict
 from tocsin_hooks.durations import format_duration
 from tocsin_hooks.messages import Message, Reason, Receipt, SendError
@@ -24,8 +22,6 @@ START_WITHIN = timedelta(seconds=30)
 
 RENEWED_AFTER = 500
 """Sends after which the process is replaced by a fresh one: what it leaks is gone with it."""
-
-_LONGEST_ANSWER = 1_000_000  # bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +36,8 @@ class IsolatedChannel:
     """A channel that sends from a process of its own, started when first needed, killed past its deadline.
 
     Whatever it does there (exits, crashes, answers junk), here it is a `SendError`, and the next message gets a new
-    process. Only plain data passes between the two; secrets are read over there.
+    process. Only plain data passes between the two; secrets are read over there. The process, and whatever it has
+    started, ends with this one, even if this one is killed.
     """
 
     def __init__(self, reference: Reference, deadline: timedelta, *, renewed_after: int = RENEWED_AFTER) -> None:
@@ -48,9 +45,10 @@ class IsolatedChannel:
         self._deadline = deadline
         self._renewed_after = renewed_after
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._pid = 0  # of the process that started it: a forked child has none
+        self._process: Outside | None = None
         self._sent = 0
+        self._closed = False
+        _all.add(self)
 
     def send(self, message: Message, previous: Receipt | None = None) -> Receipt:
         """Make one attempt over there."""
@@ -58,100 +56,111 @@ class IsolatedChannel:
         with self._lock:
             process = self._running()
             self._sent += 1
-            answer = self._ask(process, request, self._deadline)
-            if self._sent >= self._renewed_after:
-                self._end()
-        return _told(answer)
+            try:
+                return self._told(self._ask(process, request, self._deadline))
+            finally:
+                if self._sent >= self._renewed_after or self._closed:
+                    self._end()
 
     def close(self) -> None:
         """End the process, if there is one, even in the middle of a send."""
-        if (process := self._process) is not None and self._pid == os.getpid():
+        self._closed = True
+        if (process := self._process) is not None:
             process.kill()
-            if self._lock.acquire(timeout=1):
-                self._end()
-                self._lock.release()
+        if self._lock.acquire(timeout=1):
+            self._end()
+            self._lock.release()
 
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is None or self._pid != os.getpid() or self._process.poll() is not None:
-            self._process, self._pid, self._sent = None, os.getpid(), 0
-            process = self._process = subprocess.Popen(
-                [sys.executable, "-m", "tocsin.delivery.isolated"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-            )
-            first = {"make": self._reference.make, "with": dict(self._reference.given), "path": sys.path}
-            answer = self._ask(process, first, START_WITHIN, unknown=False)
+    def forked(self) -> None:
+        """Let go of the process: it is that of another one, of which this one is a copy."""
+        process, self._process = self._process, None
+        self._lock = threading.Lock()  # some other thread may have held the old one
+        if process is not None:
+            process.abandon()
+
+    def _running(self) -> Outside:
+        if self._process is None or self._process.has_ended:
+            self._end()
+            self._process, self._sent = Outside(), 0
+            first = {"make": self._reference.make, "with": dict(self._reference.given)}
+            answer = self._ask(self._process, first, START_WITHIN, unknown=False)
             if "error" in answer:
                 self._end()
                 raise error_from_dict(answer["error"])
         return self._process
 
     def _ask(
-        self, process: subprocess.Popen[bytes], request: Mapping[str, Any], within: timedelta, *, unknown: bool = True
+        self, process: Outside, request: Mapping[str, Any], within: timedelta, *, unknown: bool = True
     ) -> dict[str, Any]:
-        assert process.stdin is not None
+        line = json.dumps({**request, "number": self._sent}).encode() + b"\n"
         try:
-            process.stdin.write(json.dumps(request).encode() + b"\n")
-            process.stdin.flush()
-            line = _line(process, within)
+            return _checked(process.ask(line, within.total_seconds()), self._sent)
         except TimeoutError:
             self._end()
             text = f"no answer within {format_duration(within.total_seconds())}; the channel's process was killed"
             raise SendError(Reason.TIMEOUT, text, unknown=unknown) from None
         except (OSError, EOFError):
-            raise SendError(Reason.PLUGIN, f"the channel's process {self._death()}", unknown=unknown) from None
-        try:
-            answer = json.loads(line)
-            if not isinstance(answer, dict) or not {"ready", "receipt", "error"} & answer.keys():
-                raise ValueError(line)
-        except ValueError:
+            text = f"the channel's process {_in_words(process.end())}"
+            self._end()
+            raise SendError(Reason.PLUGIN, text, unknown=unknown) from None
+        except JunkError:
             self._end()
             raise SendError(Reason.PLUGIN, "the channel's process answered junk", unknown=unknown) from None
-        return answer
 
-    def _death(self) -> str:
-        """How the process has ended, in words."""
-        assert self._process is not None
+    def _told(self, answer: Mapping[str, Any]) -> Receipt:
         try:
-            code = self._process.wait(1)
-        except subprocess.TimeoutExpired:
-            code = None
-        self._end()
-        if code is None:
-            return "closed its pipe"
-        try:
-            return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
-        except ValueError:
-            return f"was killed by signal {-code}"
+            result = error_from_dict(answer["error"]) if "error" in answer else Receipt.from_dict(answer["receipt"])
+        except (AttributeError, LookupError, TypeError, ValueError):
+            self._end()
+            raise SendError(Reason.PLUGIN, "the channel's process answered junk", unknown=True) from None
+        if isinstance(result, SendError):
+            raise result
+        return result
 
     def _end(self) -> None:
         process, self._process = self._process, None
-        if process is None:
-            return
-        process.kill()
-        process.wait()
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                with contextlib.suppress(OSError):  # what was not written yet has no reader any more
-                    stream.close()
+        if process is not None:
+            process.kill()
+            process.close()
 
 
-def _told(answer: Mapping[str, Any]) -> Receipt:
-    if "error" in answer:
-        raise error_from_dict(answer["error"])
-    return Receipt.from_dict(answer["receipt"])
+def _checked(line: bytes, number: int) -> dict[str, Any]:
+    """The answer to the request of that number. Raises JunkError for anything else.
+
+    >>> _checked(b'{"number": 2, "ready": true}', 2)
+    {'number': 2, 'ready': True}
+    """
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        raise JunkError from None
+    if not isinstance(answer, dict) or not {"ready", "receipt", "error"} & answer.keys():
+        raise JunkError
+    if answer.get("number") != number:  # what answers twice would be believed for the next message
+        raise JunkError
+    return answer
 
 
-def _line(process: subprocess.Popen[bytes], within: timedelta) -> bytes:
-    """The next line of the process. Raises EOFError when it has ended, TimeoutError when it is silent too long."""
-    assert process.stdout is not None
-    line = b""
-    with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ)
-        while not line.endswith(b"\n"):
-            if not selector.select(within.total_seconds()):
-                raise TimeoutError
-            if not (chunk := os.read(process.stdout.fileno(), 65536)):
-                raise EOFError
-            line += chunk
-            if len(line) > _LONGEST_ANSWER:
-                return b""
-    return line
+def _in_words(code: int | None) -> str:
+    """How a process has ended.
+
+    >>> _in_words(7), _in_words(-9), _in_words(-99), _in_words(None)
+    ('exited with 7', 'was killed by SIGKILL', 'was killed by signal 99', 'closed its pipe')
+    """
+    if code is None:
+        return "closed its pipe"
+    try:
+        return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
+    except ValueError:
+        return f"was killed by signal {-code}"
+
+
+_all: weakref.WeakSet[IsolatedChannel] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for channel in list(_all):
+        channel.forked()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -2,44 +2,30 @@
 
 from __future__ import annotations
 
-import os
-import socket
-from functools import cache
-from pathlib import Path
+from tocsin import identity
+from tocsin.identity import Presence, Process
 
 
 def this_process() -> str:
-    """The name under which this process claims deliveries: host, boot, pid and start time.
+    """The name under which this process claims deliveries: host, boot, namespace of process ids, pid and start time.
 
     The start time tells a process from a later one that was given the same pid.
     """
-    pid = os.getpid()
-    return "|".join((socket.gethostname(), _boot(), str(pid), _started(pid) or "?"))
+    process = identity.this_process()
+    return "|".join((process.host, process.boot, process.space, str(process.pid), process.started))
 
 
 def is_alive(owner: str) -> bool:
-    """Whether the process of that name may still run: only one of this host can be known to be gone."""
+    """Whether the process of that name may still run: only one of this host can be known to be gone.
+
+    A process of an earlier boot of this host is; one of another container, where ids mean other processes, is not
+    known to be, though the host has the same name.
+    """
     try:
-        host, boot, pid, started = owner.split("|")
+        host, boot, space, pid, started = owner.split("|")
     except ValueError:
         return False
-    if host != socket.gethostname() or started == "?":
-        return True
-    return boot == _boot() and _started(int(pid)) == started
-
-
-@cache
-def _boot() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return "?"  # not Linux: hosts are then told apart by pid and start time alone
-
-
-def _started(pid: int) -> str | None:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    state, *fields = stat.rpartition(")")[2].split()  # the name before it may hold spaces and brackets
-    return None if state in "ZX" else fields[18]
+    here = identity.this_process()
+    if host == here.host and boot != here.boot:
+        return False
+    return identity.presence_of(Process(host, boot, space, int(pid), started)) is not Presence.GONE

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tocsin.delivery.owner import is_alive, this_process
+from tocsin.delivery.owner import this_process
+from tocsin.identity import Presence, Process, presence_of, this_process as whole_identity
 from tocsin.store.protocol import Store, Transaction
 from tocsin.store.records import Cell
 
@@ -17,7 +18,7 @@ HUB = "hub"
 """The name of the documents."""
 SEEN_EVERY = timedelta(seconds=30)
 """How often a hub says that it is there."""
-_FORGOTTEN_AFTER = timedelta(seconds=120)  # of another host, whose processes cannot be looked at
+_FORGOTTEN_AFTER = timedelta(seconds=120)  # of another host or container, whose processes cannot be looked at
 _REMEMBERED = timedelta(days=1)  # a hub that ended without a word
 
 
@@ -45,7 +46,8 @@ def announce(store: Store, now: datetime, news: Mapping[str, Any] | None = None)
     `news` are values of the fields of `SeenHub`; times as seconds since 1970.
     """
     owner = this_process()
-    body = json.dumps({**(news or {}), "seen_at": now.timestamp(), "host": socket.gethostname()})
+    known = {"seen_at": now.timestamp(), "host": socket.gethostname(), "process": asdict(whole_identity())}
+    body = json.dumps({**(news or {}), **known})
 
     def say(tx: Transaction) -> None:
         tx.put(Cell(HUB, owner, body))
@@ -77,11 +79,11 @@ def hubs(store: Store, now: datetime) -> list[SeenHub]:
 
 
 def _seen(cell: Cell, now: datetime) -> SeenHub:
-    said, pid = json.loads(cell.body), cell.key.split("|")[2:3]
-    started = said.get("started_at")
+    said = json.loads(cell.body)
+    process, started = _process(said), said.get("started_at")
     return SeenHub(
         host=said["host"],
-        pid=int(pid[0]) if pid and pid[0].isdecimal() else None,
+        pid=_pid(cell.key) if process is None else process.pid,
         seen_at=datetime.fromtimestamp(said["seen_at"], UTC),
         there=_is_there(cell, now),
         started_at=None if started is None else datetime.fromtimestamp(started, UTC),
@@ -97,7 +99,19 @@ def _others(tx: Transaction, now: datetime) -> list[str]:
 
 
 def _is_there(cell: Cell, now: datetime) -> bool:
-    seen = json.loads(cell.body)
-    if seen["host"] == socket.gethostname():
-        return is_alive(cell.key)
-    return bool(now.timestamp() - seen["seen_at"] < _FORGOTTEN_AFTER.total_seconds())
+    said = json.loads(cell.body)
+    process = _process(said)
+    presence = Presence.ELSEWHERE if process is None else presence_of(process)
+    if presence is Presence.ELSEWHERE:
+        return bool(now.timestamp() - said["seen_at"] < _FORGOTTEN_AFTER.total_seconds())
+    return presence is Presence.THERE
+
+
+def _pid(owner: str) -> int | None:
+    pid = owner.split("|")[2:3]
+    return int(pid[0]) if pid and pid[0].isdecimal() else None
+
+
+def _process(said: Mapping[str, Any]) -> Process | None:
+    """Which process a hub is; None where it did not say."""
+    return Process(**said["process"]) if "process" in said else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Callable
@@ -13,11 +12,12 @@ from tocsin.clock import Clock
 from tocsin.hub.heartbeats import HEARTBEAT, Beat, beat_in, cell_of, taken_over, too_late
 from tocsin.hub.turn import join
 from tocsin.identity import Process, this_process
+from tocsin.masked import logger
 from tocsin.store.protocol import Store, Transaction
 from tocsin.store.records import StoreError
 from tocsin_hooks.events import Event
 
-_log = logging.getLogger("tocsin.hub")
+_log = logger("tocsin.hub")
 
 _SOON = timedelta(seconds=3)  # until a store that refused is asked again: others count the beats that are missing
 

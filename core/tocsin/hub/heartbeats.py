@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 from tocsin.hub.incidents import ends_incident
 from tocsin.hub.intake import take
@@ -17,6 +18,7 @@ from tocsin.hub.turn import Turn, join
 from tocsin.identity import Presence, Process, presence_of
 from tocsin.routing.moments import utc
 from tocsin.store.coding import dump, load
+from tocsin.store.protocol import Transaction
 from tocsin.store.records import Cell
 from tocsin_hooks.durations import format_duration
 from tocsin_hooks.events import Event, event_id
@@ -26,6 +28,8 @@ HEARTBEAT = "heartbeat"
 """The name of the documents."""
 DEAD = "dead"
 """Under which the tombstones are found; a living run's stands under the place of its process."""
+LIVING = "living"
+"""What all those of living runs are about."""
 SOURCE = "tocsin"
 
 
@@ -46,7 +50,7 @@ class Beat:
     supervisor: Process | None = None
     """Who waits for the process, and knows better than anybody how it ended."""
     doubted: bool = False
-    """Whether somebody has found it late before."""
+    """Whether somebody has found it late before, or has seen it unchanged for too long."""
     declared_at: datetime | None = None
     """When it was declared dead; None while it is not."""
 
@@ -64,27 +68,43 @@ def judge(beat: Beat, presence: Presence, *, now: datetime, attended_since: date
     """Whether a run is dead whose heartbeat is late.
 
     A process of this place is looked at: it is dead when it is gone, and never while it exists, stopped or not. One
-    from elsewhere is dead when it is late, provided that it could have been heard: somebody had the store before his
-    eyes all the time (`attended_since`), or found it late once before.
+    from elsewhere is dead when no beat has come since it was doubted. Somebody doubts who finds it late; but not who
+    has had the store before his eyes long enough (`attended_since`), for he knows how long it has been silent, and
+    need not rely on the clock of another host.
 
     >>> from datetime import UTC
     >>> noon, minute = datetime(2026, 1, 1, 12, tzinfo=UTC), timedelta(minutes=1)
     >>> beat = Beat("", "t", Process("db1", "b", "n", 1, "9"), noon)
-    >>> for since in (noon, noon + minute, None):
-    ...     print(judge(beat, Presence.ELSEWHERE, now=noon + minute, attended_since=since))
+    >>> for late, since in ((beat, None), (beat, noon), (replace(beat, doubted=True), noon)):
+    ...     print(judge(late, Presence.ELSEWHERE, now=noon + minute, attended_since=since))
+    doubted
+    alive
     dead
-    doubted
-    doubted
-    >>> str(judge(beat, Presence.THERE, now=noon + 60 * minute, attended_since=noon))
+    >>> str(judge(beat, Presence.THERE, now=noon + 60 * minute, attended_since=None))
     'alive'
     """
     if presence is Presence.GONE:
         return Verdict.DEAD
-    if presence is Presence.THERE or now < beat.at + beat.dead_after:
+    if presence is Presence.THERE:
         return Verdict.ALIVE
-    if beat.doubted or (attended_since is not None and now - attended_since >= beat.dead_after):
+    if beat.doubted:
         return Verdict.DEAD
-    return Verdict.DOUBTED
+    attended = attended_since is not None and now - attended_since >= beat.dead_after
+    return Verdict.ALIVE if attended or now < beat.at + beat.dead_after else Verdict.DOUBTED
+
+
+def heard_at(beat: Beat, now: datetime, last_look: datetime | None) -> datetime:
+    """When a beat came that is seen for the first time, by the clock of the one who looks.
+
+    >>> from datetime import UTC
+    >>> noon, second = datetime(2026, 1, 1, 12, tzinfo=UTC), timedelta(seconds=1)
+    >>> beat = Beat("", "t", Process("db1", "b", "n", 1, "9"), noon)
+    >>> heard_at(beat, noon + second, noon - second) == noon
+    True
+    >>> heard_at(beat, noon + 3600 * second, noon + 3597 * second) == noon + 3600 * second  # a clock that is slow
+    True
+    """
+    return beat.at if last_look is not None and last_look <= beat.at <= now else now
 
 
 def how_it_died(beat: Beat, presence: Presence, now: datetime) -> str:
@@ -92,7 +112,7 @@ def how_it_died(beat: Beat, presence: Presence, now: datetime) -> str:
     process = beat.process
     if presence is Presence.GONE:
         return f"its process is gone without a word (pid {process.pid} on '{process.host}')"
-    silence = format_duration(max((now - beat.at).total_seconds(), 0.0))
+    silence = format_duration(max(now - beat.at, beat.dead_after).total_seconds())  # its clock may be ahead
     return f"no heartbeat for {silence} from pid {process.pid} on '{process.host}': the process or its host is gone"
 
 
@@ -118,12 +138,18 @@ def crashed(began: Event, message: str, *, at: datetime, heard_at: datetime, hos
 
 def cell_of(beat: Beat, run_id: str) -> Cell:
     """A living run's heartbeat as a document, due when it is late."""
-    return Cell(HEARTBEAT, join(run_id), dump(beat), beat.process.place, "", beat.at + beat.dead_after)
+    return Cell(HEARTBEAT, join(run_id), dump(beat), beat.process.place, LIVING, beat.at + beat.dead_after)
 
 
 def beat_in(cell: Cell | None) -> Beat | None:
     """What a document says."""
-    return None if cell is None else load(Beat, cell.body)
+    return None if cell is None else _read(cell.body)
+
+
+@lru_cache(maxsize=64)
+def _read(body: str) -> Beat:
+    """A heartbeat is asked for with every event of its run, and written anew every few seconds."""
+    return load(Beat, body)
 
 
 def look(turn: Turn, key: str) -> None:
@@ -136,9 +162,15 @@ def look(turn: Turn, key: str) -> None:
     if verdict is Verdict.DEAD:
         _declare(turn, key, beat, how_it_died(beat, presence, turn.now), heard_at=beat.at)
         return
-    due = max(beat.at, turn.now) + beat.dead_after
     again = replace(beat, doubted=verdict is Verdict.DOUBTED)
-    turn.remember(HEARTBEAT, key, again, due=due, parent=beat.process.place)
+    turn.remember(HEARTBEAT, key, again, due=turn.now + beat.dead_after, parent=beat.process.place, subject=LIVING)
+
+
+def doubt(tx: Transaction, key: str, seen: Beat, now: datetime) -> None:
+    """Let a run be looked at that was `seen` so for too long, unless it has been heard of since."""
+    cell = tx.cell(HEARTBEAT, key)
+    if cell is not None and beat_in(cell) == seen:
+        tx.put(replace(cell, body=dump(replace(seen, doubted=True)), due_at=now))
 
 
 def bury(turn: Turn, key: str, *, process: Process, how: str = "") -> bool:
@@ -184,7 +216,7 @@ def ends(event: Event) -> bool:
 def forget(turn: Turn, event: Event, token: str | None) -> None:
     """Remove the heartbeat of a run that has ended."""
     key = join(event.run_id)
-    beat = turn.memory(Beat, HEARTBEAT, key)
+    beat = beat_in(turn.tx.cell(HEARTBEAT, key))
     if beat is not None and beat.declared_at is None and token in (None, beat.token):
         turn.tx.drop(HEARTBEAT, key)
 
@@ -198,7 +230,7 @@ def refusal(turn: Turn, event: Event, token: str | None) -> str:
     """
     if event.source != SOURCE or not event.run_id or _is_the_announcement(event):
         return ""
-    beat = turn.memory(Beat, HEARTBEAT, join(event.run_id))
+    beat = beat_in(turn.tx.cell(HEARTBEAT, join(event.run_id)))
     if beat is None:
         return ""
     if token is not None and token != beat.token:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from support.beasts import is_there, until
 from support.worlds import World
 from tocsin.delivery.isolation import IsolatedChannel, Reference
 from tocsin.store.records import Status
@@ -21,6 +23,10 @@ HERE = Reference("support.zoo:make")
 
 def message(title: str = "hello") -> Message:
     return replace(sample_message(), title=title)
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +82,74 @@ def test_a_send_past_its_deadline_is_killed() -> None:
     assert (raised.value.reason, raised.value.unknown) == (Reason.TIMEOUT, True)
     assert raised.value.detail == "no answer within 200 ms; the channel's process was killed"
     channel.close()
+
+
+def test_modules_in_the_folder_where_it_is_started_stand_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("json", "queue", "tocsin"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    channel = IsolatedChannel(HERE, timedelta(seconds=30))
+    assert channel.send(message()).detail.startswith("hello")
+    channel.close()
+
+
+def test_a_process_that_reads_nothing_any_more_is_not_waited_for_beyond_the_deadline() -> None:
+    channel = IsolatedChannel(HERE, timedelta(seconds=2))
+    stopped = int(channel.send(message()).reference["pid"])
+    os.kill(stopped, signal.SIGSTOP)
+    with pytest.raises(SendError) as raised:
+        channel.send(replace(message(), text="x" * 1_000_000))  # more than a pipe holds
+    assert raised.value.detail == "no answer within 2 s; the channel's process was killed"
+    assert not is_there(stopped)
+    channel.close()
+
+
+def test_what_answers_twice_is_not_believed_for_the_next_message() -> None:
+    channel = IsolatedChannel(HERE, timedelta(seconds=30))
+    assert channel.send(message("twice")).detail == "twice"
+    with pytest.raises(SendError) as raised:
+        channel.send(message())
+    assert (raised.value.detail, raised.value.unknown) == ("the channel's process answered junk", True)
+    assert channel.send(message()).detail.startswith("hello"), "from another process"
+    channel.close()
+
+
+def test_a_copy_of_the_process_keeps_no_channel_alive_and_may_send_by_itself() -> None:
+    channel = IsolatedChannel(HERE, timedelta(seconds=30))
+    ours = channel.send(message()).reference["pid"]
+    telling, told = os.pipe()
+    if (copy := os.fork()) == 0:
+        try:
+            os.write(told, channel.send(message()).reference["pid"].encode())
+            channel.close()
+        except BaseException as error:
+            os.write(told, repr(error).encode())
+        finally:
+            os._exit(0)
+    os.close(told)
+    theirs = os.read(telling, 1000).decode()
+    os.waitpid(copy, 0)
+    assert theirs.isdigit(), theirs
+    assert theirs != ours
+    assert channel.send(message()).reference["pid"] == ours, "the one of the parent is as it was"
+    channel.close()
+    assert not is_there(int(ours))
+    until(lambda: not is_there(int(theirs)))
+    os.close(telling)
+
+
+def test_a_process_that_died_meanwhile_is_replaced_and_leaves_no_pipe_open() -> None:
+    channel = IsolatedChannel(HERE, timedelta(seconds=30))
+    first = int(channel.send(message()).reference["pid"])
+    files = open_files()
+    os.kill(first, signal.SIGKILL)
+    os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)  # with all its threads
+    assert int(channel.send(message()).reference["pid"]) != first
+    assert open_files() == files
+    channel.close()
+    assert open_files() < files
 
 
 def test_the_process_is_replaced_after_so_many_sends() -> None:

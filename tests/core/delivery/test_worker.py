@@ -163,9 +163,12 @@ def test_what_a_dead_process_had_claimed_is_taken_up_at_once_and_marked(worlds: 
     world = worlds(ops=ops)
     world.store_plan("e1", "ops")
     assert is_alive(this_process())
-    _, boot, pid, started = this_process().split("|")
-    assert is_alive(f"elsewhere|{boot}|{pid}|{started}"), "nobody here can know that another host's process is gone"
-    gone = "|".join((socket.gethostname(), boot, pid, "0"))
+    host, boot, space, pid, started = this_process().split("|")
+    assert host == socket.gethostname()
+    assert is_alive(f"elsewhere|{boot}|{space}|{pid}|0"), "nobody here can know that another host's process is gone"
+    assert is_alive(f"{host}|{boot}|another|{pid}|0"), "nor that another container's is"
+    assert not is_alive(f"{host}|earlier|{space}|{pid}|{started}"), "a host that has booted since has ended them all"
+    gone = "|".join((host, boot, space, pid, "0"))
     assert not is_alive(gone), "the same pid started at another time is another process"
     world.store.lease(now=world.clock.now(), ttl=timedelta(hours=1), limit=1, owner=gone)
     world.drain()

@@ -21,7 +21,7 @@ from tocsin.flows.flow import Flow
 from tocsin.flows.task import Task, task
 from tocsin.hub.engine import Engine
 from tocsin.hub.heart import Heart
-from tocsin.hub.heartbeats import DEAD, HEARTBEAT, Beat, beat_in, cell_of
+from tocsin.hub.heartbeats import DEAD, HEARTBEAT, Beat, beat_in, cell_of, doubt
 from tocsin.hub.hub import Hub
 from tocsin.hub.outbox import Outbox
 from tocsin.hub.policy import Policy
@@ -40,7 +40,7 @@ from tocsin_hooks.specs import hookimpl
 from tocsin_hooks.states import Failed, Running, State, Success, family
 from tocsin_hooks.testing import sample_event
 
-MINUTE = timedelta(minutes=1)
+MINUTE, SECOND, NONE = timedelta(minutes=1), timedelta(seconds=1), timedelta(0)
 PROBLEMS = when("is_failed or is_retrying")
 ELSEWHERE = Process("another-host", "boot", "pid:[1]", 4711, "99")
 
@@ -90,21 +90,22 @@ class Site:
         )  # fmt: skip
         self.hub.publish(event, kind())
 
-    def under_way(self, process: Process, run: str = "run1", **more: Any) -> None:
-        """Let a run of another process be known."""
+    def under_way(self, process: Process, run: str = "run1", ahead: timedelta = NONE, **more: Any) -> None:
+        """Let a run of another process be known, whose clock may be `ahead`."""
+        at = self.clock.now() + ahead
         event = sample_event(
-            id=f"{run}-running", time=self.clock.now(), flow="etl", task="", run_id=run, state="Running",
+            id=f"{run}-running", time=at, flow="etl", task="", run_id=run, state="Running",
             state_family=("Running",), parameters={"day": "monday"}, tags=frozenset({"prod"}), source="tocsin",
             map_index=None, exception=None,
         )  # fmt: skip
-        beat = Beat(event.to_json(), f"token of {run}", process, self.clock.now(), **more)
+        beat = Beat(event.to_json(), f"token of {run}", process, at, **more)
         self.store.transact(lambda tx: tx.put(cell_of(beat, run)))
 
-    def beats(self, run: str = "run1") -> None:
+    def beats(self, run: str = "run1", ahead: timedelta = NONE) -> None:
         """Let the run of another process beat."""
         beat = self.beat(run)
         assert beat is not None
-        fresh = replace(beat, at=self.clock.now(), doubted=False)
+        fresh = replace(beat, at=self.clock.now() + ahead, doubted=False)
         self.store.transact(lambda tx: tx.put(cell_of(fresh, run)))
 
     def beat(self, run: str = "run1") -> Beat | None:
@@ -117,13 +118,13 @@ class Site:
     def crashes(self) -> list[Event]:
         return [d.event for d in self.store.deliveries(limit=None) if d.event.state == "Crashed"]
 
-    def attend(self, span: timedelta) -> None:
+    def attend(self, span: timedelta, step: int = 1) -> None:
         """Be there for a while, as `tocsin hub` is."""
         end = self.clock.now() + span
         while self.clock.now() < end:
             self.rounds.look()
             self.hub.tick()
-            self.clock.advance(1)
+            self.clock.advance(step)
         self.rounds.look()
         self.hub.tick()
 
@@ -488,12 +489,78 @@ def test_a_doubt_is_over_with_the_next_beat(site: Site) -> None:
     assert site.told() == []
 
 
-def test_a_clock_that_is_set_back_kills_nobody(site: Site) -> None:
+@pytest.mark.parametrize("jump", [-3600, 3600, -86400])
+def test_a_clock_that_is_set_while_the_hub_looks_kills_nobody(site: Site, jump: int) -> None:
     site.attend(2 * MINUTE)
     site.under_way(ELSEWHERE)
-    site.clock.advance(-3600)
-    site.attend(5 * MINUTE)
+    site.attend(10 * SECOND)
+    site.clock.advance(jump)
+    for _ in range(8):
+        site.attend(15 * SECOND, step=3)
+        site.beats()
     assert site.told() == []
+    site.attend(70 * SECOND)
+    assert len(site.crashes()) == 1, "and hides no death"
+
+
+SKEWS = [timedelta(hours=-1), -70 * SECOND, -60 * SECOND, -2 * SECOND, 2 * SECOND, 90 * SECOND, timedelta(days=1)]
+
+
+@pytest.mark.parametrize("ahead", SKEWS)
+def test_a_run_whose_host_has_another_time_is_alive_while_it_beats_and_dead_when_it_does_not(
+    site: Site, ahead: timedelta
+) -> None:
+    site.attend(2 * MINUTE, step=3)
+    site.under_way(ELSEWHERE, ahead=ahead)
+    for _ in range(8):
+        site.attend(15 * SECOND, step=3)
+        site.beats(ahead=ahead)
+    site.attend(57 * SECOND, step=3)
+    assert site.told() == []
+    site.attend(7 * SECOND)
+    [event] = site.crashes()
+    assert event.message.startswith("no heartbeat for ")
+    assert event.duration == 120, "by its own clock"
+    site.attend(2 * MINUTE, step=3)
+    assert len(site.crashes()) == 1
+
+
+@pytest.mark.parametrize("ahead", SKEWS)
+def test_a_hub_that_has_just_begun_knows_nothing_of_how_long_it_was_silent(site: Site, ahead: timedelta) -> None:
+    site.under_way(ELSEWHERE, ahead=ahead)
+    site.clock.advance(30)
+    for _ in range(8):
+        site.attend(15 * SECOND, step=3)
+        site.beats(ahead=ahead)
+    assert site.told() == []
+
+
+def test_a_beat_that_comes_while_a_run_is_found_silent_saves_it(site: Site, other: Site) -> None:
+    site.attend(2 * MINUTE)
+    site.under_way(ELSEWHERE)
+    site.attend(3 * SECOND)
+    seen = site.beat()
+    assert seen is not None
+    site.clock.advance(70)
+    site.beats()
+    site.store.transact(lambda tx: doubt(tx, "run1", seen, site.clock.now()))
+    other.hub.tick()
+    fresh = site.beat()
+    assert fresh is not None
+    assert not fresh.doubted
+    assert site.told() == []
+
+
+def test_a_run_that_looks_once_leaves_the_judgement_to_two_looks(site: Site) -> None:
+    """What a run does at its start, and `tocsin tick`: it does not know what happens between."""
+    site.rounds.look()
+    site.under_way(ELSEWHERE)
+    site.clock.advance(90)
+    site.hub.tick()
+    assert site.told() == []
+    site.clock.advance(61)
+    site.hub.tick()
+    assert len(site.crashes()) == 1
 
 
 # ---------------------------------------------------------------- a run that comes back
