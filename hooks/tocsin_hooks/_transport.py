@@ -1,8 +1,9 @@
 """How a request is kept within its deadline, and which failures of the library mean what.
 
 `requests` limits the time of each read, so that an answer of one byte a second never ends. Here the connections
-themselves know the deadline. The adapter of `requests` is used without its Session: that would read the whole of a
-redirect's body, keep cookies and look for credentials in `~/.netrc`.
+themselves know the deadline. The adapter of `requests` is used without its Session, which would read the whole of a
+redirect's body, keep cookies and look for credentials in `~/.netrc`; and for the settings of connections only, which
+are the same for every request to an address, while making requests of it costs as much as sending them.
 """
 
 from __future__ import annotations
@@ -16,15 +17,18 @@ import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.utils import check_header_validity
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError
+from urllib3.exceptions import HTTPError, ProxyError, SSLError, TimeoutError as LateError
 from urllib3.poolmanager import PoolManager
+from urllib3.util import Timeout
 
 from tocsin_hooks._dial import Exchange, Lookups, Resolve, dial, system_resolve
 from tocsin_hooks.http import ANSWER_LIMIT, Guard, HttpAnswer, host_of, no_answer
@@ -67,6 +71,17 @@ class _TimedConnection(HTTPConnection):
 
     response_class = _TimedResponse
     _connecting = False
+    _held: list[Any] | None = None
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """Send a request, head and body in one piece: two would cost two packets."""
+        held: list[Any] = []
+        self._held = held
+        try:
+            super().request(*args, **kwargs)
+        finally:
+            self._held = None
+        self.send(b"".join(held))
 
     def connect(self) -> None:
         self._connecting = True  # what is sent meanwhile asks a proxy for a tunnel
@@ -89,6 +104,9 @@ class _TimedConnection(HTTPConnection):
         """Send `data`, which is bytes. In pieces, since over TLS each has a time limit of its own."""
         if self.sock is None:
             self.connect()
+        if self._held is not None and not self._connecting:
+            self._held.append(data)
+            return
         exchange = _exchange.get()
         exchange.sent = exchange.sent or not self._connecting
         rest = memoryview(data)
@@ -146,26 +164,50 @@ class Transport:
         self._cert = cert
         self._guard = guard
         self._lookups = Lookups(resolve or system_resolve)
-        self._adapter = _Adapter(pool_maxsize=_POOLED, max_retries=0)
+        self._adapter = _Adapter(pool_connections=_POOLED, pool_maxsize=_POOLED, max_retries=0)
+        self._time_limits = Timeout(connect=timeout.total_seconds(), read=timeout.total_seconds())
+        self._ways: dict[tuple[str, str | None], _Way] = {}
 
     def send(self, method: str, url: str, body: bytes, headers: Mapping[str, str], proxy: str | None) -> HttpAnswer:
         """The answer to one request; see `HttpSender.send`."""
         with self._exchange_with(host_of(url)):
-            prepared = requests.Request(method, url, data=body, headers=dict(headers)).prepare()
-            response = self._adapter.send(
-                prepared,
-                stream=True,
-                timeout=self._timeout.total_seconds(),
-                verify=self._verify,
-                cert=self._cert,
-                proxies={"http": proxy, "https": proxy} if proxy else {},
+            way = self._way(url, proxy)
+            response = way.pool.urlopen(
+                method,
+                way.target,
+                body=body or None,
+                headers=_distinct({**headers, **way.headers}),
+                retries=False,
+                redirect=False,
+                assert_same_host=False,
+                timeout=self._time_limits,
+                preload_content=False,
+                decode_content=False,
             )
             try:
-                content, cut = _read(response.raw)
+                content, cut = _read(response)
             finally:
                 response.close()
-            lowered = {name.lower(): value for name, value in response.headers.items()}
-            return HttpAnswer(response.status_code, lowered, content, cut)
+                response.release_conn()
+            answered = {name.lower(): response.headers[name] for name in response.headers}
+            return HttpAnswer(response.status, answered, content, cut)
+
+    def _way(self, url: str, proxy: str | None) -> _Way:
+        """How to get to `url`; found out once, since it takes as long as a request."""
+        way = self._ways.get((url, proxy))
+        if way is None or way.pool.pool is None:  # one that was not used for long is closed
+            if len(self._ways) >= _POOLED:
+                self._ways.clear()
+            way = self._ways[url, proxy] = self._found_way(url, proxy)
+        return way
+
+    def _found_way(self, url: str, proxy: str | None) -> _Way:
+        prepared = requests.Request("POST", url).prepare()
+        proxies = {"http": proxy, "https": proxy} if proxy else {}
+        pool = self._adapter.get_connection_with_tls_context(prepared, self._verify, proxies=proxies, cert=self._cert)
+        self._adapter.cert_verify(pool, prepared.url, self._verify, self._cert)  # type: ignore[no-untyped-call]
+        own = {name: value for name, value in prepared.headers.items() if name.lower() == "authorization"}
+        return _Way(pool, self._adapter.request_url(prepared, proxies), own)
 
     @contextlib.contextmanager
     def _exchange_with(self, host: str) -> Iterator[None]:
@@ -180,6 +222,24 @@ class Transport:
             raise failure from None
         finally:
             _exchange.reset(token)
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How to get to an address: over which connections, what to ask for there, and what of it goes into headers."""
+
+    pool: Any
+    target: str
+    headers: Mapping[str, str]
+
+
+def _distinct(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers that can be sent, each once, however its name is written: the last counts."""
+    kept: dict[str, tuple[str, str]] = {}
+    for header in headers.items():
+        check_header_validity(header)
+        kept[header[0].lower()] = header
+    return dict(kept.values())
 
 
 def _read(raw: Any) -> tuple[bytes, bool]:
@@ -200,11 +260,11 @@ def _failure(error: Exception, exchange: Exchange) -> SendError:
     """What went wrong before any of the request was sent."""
     host = exchange.host
     match error:
-        case requests.exceptions.ProxyError():
+        case ProxyError():
             return SendError(Reason.NETWORK, f"the proxy gives no connection to '{host}'")
-        case requests.exceptions.SSLError():
+        case SSLError():
             return SendError(Reason.NETWORK, f"no secure connection to '{host}': {_tls_fault(error)}")
-        case requests.RequestException() | HTTPError() if exchange.late or isinstance(error, requests.Timeout):
+        case HTTPError() if exchange.late or isinstance(error, LateError):
             return SendError(Reason.NETWORK, f"no connection to '{host}' in time")
         case ValueError():  # among them requests' errors about the address and the headers
             return SendError(Reason.CONFIG, f"no request to '{host}' can be made of the settings", permanent=True)
@@ -217,26 +277,20 @@ def _failure(error: Exception, exchange: Exchange) -> SendError:
 def _failure_after(error: Exception, exchange: Exchange, timeout: timedelta) -> SendError:
     """What went wrong once the request may have got through, in part or whole."""
     host = exchange.host
-    if isinstance(error, requests.exceptions.SSLError) and "_ALERT_" in (fault := _tls_fault(error)):
+    if isinstance(error, SSLError) and "_ALERT_" in (fault := _tls_fault(error)):
         return SendError(Reason.NETWORK, f"no secure connection to '{host}': {fault}")  # it would not listen
-    if exchange.late or isinstance(error, requests.Timeout):
+    if exchange.late or isinstance(error, LateError):
         return SendError(Reason.TIMEOUT, no_answer(host, timeout), unknown=True)
     return SendError(Reason.NETWORK, f"'{host}' broke the connection off, or its answer is no HTTP", unknown=True)
-
-
-def _innermost(error: BaseException) -> Any:
-    """What urllib3 reports as the reason of a failure, below the layers of requests."""
-    inner = error.args[0] if error.args else None
-    return getattr(inner, "reason", inner)
 
 
 def _tls_fault(error: BaseException) -> str:
     """Why a TLS handshake failed, in the words of the TLS library: they hold no address.
 
-    >>> _tls_fault(requests.exceptions.SSLError("at https://h/secret"))
+    >>> _tls_fault(SSLError("at https://h/secret"))
     'the handshake failed'
     """
-    inner: Any = _innermost(error)
+    inner: Any = error
     for _ in range(5):
         if isinstance(inner, ssl.SSLCertVerificationError):
             return f"certificate not accepted: {inner.verify_message}"

@@ -7,7 +7,9 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +50,10 @@ class ExceptionSummary:
     type: str
     message: str
     traceback: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        """The summary as plain JSON data."""
+        return {"type": self.type, "message": self.message, "traceback": self.traceback}
 
 
 @dataclass(frozen=True)
@@ -127,12 +133,31 @@ class Event:
         field by a call; a runner makes three of these for every task.
         """
         event: Event = object.__new__(cls)
-        event.__dict__.update(fields, _identity=identity)
+        fields["_identity"] = identity
+        object.__setattr__(event, "__dict__", fields)
         return event
 
     def replace(self, **changes: Any) -> Event:
         """A copy with some fields changed."""
-        return dataclasses.replace(self, **changes)
+        if not changes.keys() <= _NAMES:
+            raise TypeError(f"an event has no {min(changes.keys() - _NAMES)!r}")
+        event: Event = object.__new__(type(self))
+        event.__dict__.update(self.__dict__, **changes)
+        event.__dict__.pop("subject", None)  # it is made of other fields
+        return event
+
+    def fields(self) -> dict[str, Any]:
+        """The fields that do not have their defaults, by name, as they are.
+
+        >>> from tocsin_hooks.testing import sample_event
+        >>> {"severity", "map_index", "attempt"} & sample_event(severity="", map_index=0, attempt=1).fields().keys()
+        {'map_index'}
+        """
+        found, default = {"id": self.id}, _DEFAULTS.get
+        found |= {name: value for name, value in self.__dict__.items() if value != default(name)}
+        for name in _NO_FIELDS:
+            found.pop(name, None)
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """The event as plain JSON data; times in ISO 8601 with offset."""
@@ -147,7 +172,7 @@ class Event:
         data["labels"] = dict(self.labels)
         data["causes"] = list(self.causes)
         data["blocked"] = list(self.blocked)
-        data["exception"] = dataclasses.asdict(self.exception) if self.exception else None
+        data["exception"] = self.exception.to_dict() if self.exception else None
         return data
 
     def to_json(self) -> str:
@@ -168,7 +193,7 @@ class Event:
         """
         if data.get("version", EVENT_VERSION) > EVENT_VERSION:
             raise ValueError(f"event of version {data['version']}; this tocsin reads up to {EVENT_VERSION}")
-        known = {name: data[name] for name in _FIELDS if name in data}
+        known = {name: value for name, value in data.items() if name in _NAMES}
         known["time"] = _time(data["time"])
         known["next_attempt_at"] = _time(data.get("next_attempt_at"))
         known["state_family"] = tuple(data["state_family"])
@@ -176,7 +201,11 @@ class Event:
         known["causes"] = tuple(data.get("causes", ()))
         known["blocked"] = tuple(data.get("blocked", ()))
         known["exception"] = ExceptionSummary(**data["exception"]) if data.get("exception") else None
-        return cls(**known)
+        if not known.keys() >= _REQUIRED:
+            raise TypeError(f"an event needs {min(_REQUIRED - known.keys())!r}")
+        event: Event = object.__new__(cls)  # as `of_change` does, for all that is sent was read
+        event.__dict__.update({"parameters": {}, "labels": {}}, **known)
+        return event
 
     @classmethod
     def from_json(cls, text: str) -> Event:
@@ -185,6 +214,15 @@ class Event:
 
 
 _FIELDS = tuple(f.name for f in dataclasses.fields(Event))
+_NAMES = frozenset(_FIELDS)
+_DEFAULTS: dict[str, Any] = {
+    f.name: f.default for f in dataclasses.fields(Event) if f.default is not dataclasses.MISSING
+} | {"parameters": {}, "labels": {}}
+_REQUIRED = _NAMES - _DEFAULTS.keys()
+
+_NO_FIELDS = ("_identity", "subject")  # what else an event carries
+
+_WRITTEN = (25, 32)  # characters of a UTC time in whole seconds, and of one with microseconds
 
 
 def _time(text: str | None) -> Any:
@@ -192,4 +230,10 @@ def _time(text: str | None) -> Any:
         return None
     import pendulum
 
+    if len(text) in _WRITTEN and text.endswith("+00:00"):  # as we write it: read in a tenth of the time
+        with suppress(ValueError):
+            at = datetime.fromisoformat(text)
+            return pendulum.DateTime(
+                at.year, at.month, at.day, at.hour, at.minute, at.second, at.microsecond, pendulum.UTC
+            )
     return pendulum.parse(text)

@@ -65,6 +65,14 @@ def to_json(value: Any) -> bytes:
 
 
 def _plain(value: Any, depth: int) -> Any:
+    kind = type(value)
+    if kind is str:  # first what nearly all of a message is
+        return whole(value)
+    if kind is dict and depth < _DEEPEST:
+        return {
+            key if type(key) is str and key.isascii() else whole(str(key)): _plain(item, depth + 1)
+            for key, item in value.items()
+        }
     match value:
         case None | bool() | int():
             return value

@@ -50,6 +50,45 @@ def test_connections_are_kept_open_between_requests(receiver: Receiver) -> None:
     assert (len(receiver.requests), receiver.connections) == (3, 1)
 
 
+def test_head_and_body_leave_in_one_piece() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        seen: list[bytes] = []
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                seen.append(connection.recv(65536))
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        sender().send("POST", f"http://127.0.0.1:{listener.getsockname()[1]}/", b"the body")
+        thread.join()
+    [piece] = seen
+    assert piece.startswith(b"POST / HTTP/1.1\r\n")
+    assert piece.endswith(b"\r\n\r\nthe body")
+
+
+def test_a_header_is_sent_once_however_its_name_is_written(receiver: Receiver) -> None:
+    sender().send("POST", receiver.url, b"x", {"Content-Type": "text/plain", "content-type": "application/json"})
+    [request] = receiver.requests
+    assert request.headers.get_all("Content-Type") == ["application/json"]
+
+
+def test_the_user_in_an_address_is_shown_to_the_service_every_time(receiver: Receiver) -> None:
+    http = sender()
+    for _ in range(2):
+        http.send("POST", receiver.url.replace("://", "://me:pw@"), b"x")
+    assert [request.headers["Authorization"] for request in receiver.requests] == ["Basic bWU6cHc="] * 2
+
+
+def test_many_addresses_are_reached_in_turn(receiver: Receiver) -> None:
+    http = sender()
+    for n in range(150):
+        http.send("POST", f"{receiver.url}/{n % 75}", b"x")
+    assert [request.path for request in receiver.requests] == [f"/{n % 75}" for n in range(150)]
+
+
 def test_a_redirect_is_not_followed(receiver: Receiver) -> None:
     receiver.answer(307, headers={"Location": f"{receiver.url}/elsewhere"}, path="/hook")
     answer = sender().send("POST", f"{receiver.url}/hook", b"x")

@@ -23,7 +23,7 @@ def admit(
         cell, at = tx.cell(RATE, channel), to_micros(now)
         taken = [] if cell is None else [int(time) for time in json.loads(cell.body)]
         kept, granted, next_at = rates[channel].take(taken, count, at)
-        if granted:
+        if granted or any(time > at for time in taken):  # those of a clock that was ahead count from now
             tx.put(Cell(RATE, channel, json.dumps(kept)))
         found[channel] = (granted, from_micros(next_at))
     return found

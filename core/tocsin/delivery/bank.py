@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import threading
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from tocsin.clock import Clock
 from tocsin.crashpoints import Point, reached
@@ -14,13 +15,16 @@ from tocsin.delivery.breaker import Standing
 from tocsin.delivery.owner import is_alive
 from tocsin.delivery.sender import Attempt, Sender
 from tocsin.delivery.undelivered import announcement
+from tocsin.masked import logger
 from tocsin.store.protocol import DISABLED, Store, Transaction
 from tocsin.store.records import Cell, Leased, Status, StoreError
 from tocsin_hooks.messages import Reason, SendError
 
-_log = logging.getLogger("tocsin.delivery")
+_log = logger("tocsin.delivery")
 
 _NEVER = 3600.0
+_MOMENT = timedelta(seconds=1)
+_TOLD_AT_ONCE = 8  # deliveries of which observers are told in one go
 
 
 class Bank:
@@ -48,6 +52,7 @@ class Bank:
         self._slots: dict[str, datetime] = {}
         self._due: datetime | None = None
         self._shut: list[str] = []
+        self._leaps = 0  # how often the clock was set, as far as was acted upon
         self._off: set[str] = set()  # channels that are written down as switched off
         self.ended: list[Attempt] = []
         """What was tried, and is not recorded yet."""
@@ -65,12 +70,13 @@ class Bank:
         self._notice_config()
         self._notice_revived()
         mono, now = self._clock.monotonic(), self._clock.now()
+        self._notice_leap(mono, now)
         with self._lock:
             attempts, self.ended = self.ended, []
             room = 0 if stopping else self._board.room()
             self._shut = self._board.shut(mono)
         try:
-            claimed = self._settle(attempts, room, now)
+            claimed = self._settle(attempts, room, now, self._expired(mono, now))
         except BaseException:
             with self._lock:
                 self.ended[:0] = attempts
@@ -85,12 +91,17 @@ class Bank:
         if room and not claimed:
             if self._store.release(is_alive, now=now):
                 return True
-            self._due = self._store.next_due(now=now, but=self._shut)
+            self._due = self._next_due(mono, now)
         elif claimed:
             self._due = None
         return bool(claimed or attempts)
 
-    def _settle(self, attempts: list[Attempt], room: int, now: datetime) -> list[Leased]:
+    def _next_due(self, mono: float, now: datetime) -> datetime | None:
+        due = self._store.next_due(now=now, but=self._shut)
+        spared = self._expired(mono, now) is not None  # what is due may be a lease that is respected
+        return max(due, now + _MOMENT) if due is not None and spared else due
+
+    def _settle(self, attempts: list[Attempt], room: int, now: datetime, expired: datetime | None) -> list[Leased]:
         """Record, claim, and tell what became of it."""
         if not attempts and not room:
             return []
@@ -99,19 +110,20 @@ class Bank:
         if outcomes:
             reached(Point.RECORD_BEGUN)
         held, claimed = self._store.exchange(
-            outcomes, now=now, ttl=self.lease, limit=room, owner=self._owner, but=self._shut
+            outcomes, now=now, ttl=self.lease, limit=room, owner=self._owner, but=self._shut, expired=expired
         )
         if outcomes:
             reached(Point.RECORD_DONE)
         if claimed:
             reached(Point.CLAIMED)
+        tells = [attempt.tell for attempt, own in zip(attempts, held, strict=True) if own]
+        for attempt, own in zip(attempts, held, strict=True):
+            if not own:
+                number = attempt.outcome.delivery.id[:8]
+                _log.warning("delivery '%s' took longer than its lease; another worker has it", number)
         with self._lock:
-            for attempt, own in zip(attempts, held, strict=True):
-                if own:
-                    self._board.errands.append(attempt.tell)
-                else:
-                    number = attempt.outcome.delivery.id[:8]
-                    _log.warning("delivery '%s' took longer than its lease; another worker has it", number)
+            for start in range(0, len(tells), _TOLD_AT_ONCE):
+                self._board.errands.append(partial(_tell, tells[start : start + _TOLD_AT_ONCE]))
         return claimed
 
     def landed(self, attempt: Attempt) -> None:
@@ -212,6 +224,21 @@ class Bank:
             self._board.one_at_a_time = {name for name, each in destinations.items() if each.isolated}
             self._slots.clear()
 
+    def _notice_leap(self, mono: float, now: datetime) -> None:
+        """Prolong claims at once when the clock was set: to others they may seem to be over."""
+        self._sender.leaps.look_at(self._clock)
+        if self._sender.leaps.count == self._leaps:
+            return
+        self._leaps = self._sender.leaps.count
+        _log.warning("the clock of this host was set; it is %s now", now.isoformat(timespec="seconds"))
+        self._renew_at = mono
+        with self._lock:
+            self._slots.clear()
+
+    def _expired(self, mono: float, now: datetime) -> datetime | None:
+        """By when the lease of another must have ended to be over."""
+        return self._sender.leaps.expired(now, mono, lease=self.lease.total_seconds())
+
     def _notice_revived(self) -> None:
         if not self._off:
             return
@@ -267,7 +294,8 @@ class Bank:
         if self._renew_at is None:
             self._renew_at = now + third
         elif now >= self._renew_at:
-            self._store.renew(held, until=self._clock.now() + self.lease)
+            at = self._clock.now()
+            self._store.renew(held, until=at + self.lease, now=at)
             self._renew_at = now + third
 
     def held_back(self, until: datetime) -> set[str]:
@@ -288,3 +316,11 @@ class Bank:
         waits = [moment - mono for moment in moments if moment is not None]
         waits += [(at - now).total_seconds() for at in (*slots, self._due) if at is not None]
         return max(0.001, min(waits, default=_NEVER))
+
+
+def _tell(tells: Sequence[Callable[[], None]]) -> None:
+    for tell in tells:
+        try:
+            tell()
+        except Exception:
+            _log.exception("observers could not be told of a delivery")

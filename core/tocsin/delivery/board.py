@@ -81,6 +81,16 @@ class Board:
         return sum(line.held for line in self.lines.values())
 
     @property
+    def has_ready(self) -> bool:
+        """Whether there is something that a thread could begin with, as far as its channel lets it."""
+        return any(line.ready for line in self.lines.values())
+
+    @property
+    def begins(self) -> int:
+        """How many threads could begin with something."""
+        return min(self.threads, len(self.errands) + sum(len(line.ready) for line in self.lines.values()))
+
+    @property
     def is_empty(self) -> bool:
         """Whether nothing is held and nothing under way."""
         return not (self.flights or self.errands or self.waits)

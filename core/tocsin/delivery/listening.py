@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Protocol, runtime_checkable
 
 from tocsin.clock import Clock
+from tocsin.masked import logger
 from tocsin.store.records import StoreError
 
-_log = logging.getLogger("tocsin.delivery")
+_log = logger("tocsin.delivery")
 
 _PATIENCE = 2.0  # seconds of one wait: how long the end of the thread may take
 _STORE_PAUSE = 5.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,18 +13,21 @@ from tocsin.crashpoints import Point, reached
 from tocsin.delivery.backoff import Backoff
 from tocsin.delivery.envelopes import envelope_of
 from tocsin.delivery.isolation import START_WITHIN, IsolatedChannel
+from tocsin.delivery.leaps import Leaps
 from tocsin.delivery.sound import plain_receipt, sound
 from tocsin.delivery.undelivered import retitled
+from tocsin.masked import logger
 from tocsin.plugins.calls import Hooks
 from tocsin.routing.compose import Template, compose
 from tocsin.settings.rate import Rate
 from tocsin.store.records import Leased, Outcome
+from tocsin.store.unreadable import REASON as UNREADABLE, fault_of
 from tocsin_hooks.channels import Channel
 from tocsin_hooks.durations import format_duration
 from tocsin_hooks.messages import Action, Message, Reason, Receipt, SendError
 from tocsin_hooks.secrets import redact
 
-_log = logging.getLogger("tocsin.delivery")
+_log = logger("tocsin.delivery")
 
 _DETAIL_CAP = 2000
 _FOR_A_PROCESS = START_WITHIN + timedelta(seconds=5)
@@ -78,19 +80,22 @@ class Sender:
         self._clock = clock
         self._timezone = timezone
         self._channels: dict[str, Channel] = {}
+        self._making: dict[str, threading.Lock] = {}
         self._building = threading.Lock()
+        self.leaps = Leaps()
+        """How the clock was set while this process sends."""
 
     def adopt(self, destinations: Mapping[str, Destination], templates: Mapping[str, Template], timezone: str) -> None:
         """Go on with another config; channels are made anew when they are next needed."""
         with self._building:
             self._destinations, self._templates, self._timezone = destinations, templates, timezone
-            before, self._channels = self._channels, {}
+            before, self._channels, self._making = self._channels, {}, {}
         _end_processes(before)
 
     def close(self) -> None:
         """End the processes of isolated channels; the next attempt starts them anew."""
         with self._building:
-            before, self._channels = self._channels, {}
+            before, self._channels, self._making = self._channels, {}, {}
         _end_processes(before)
 
     def destination(self, channel: str) -> Destination | None:
@@ -104,6 +109,8 @@ class Sender:
 
     def attempt(self, delivery: Leased) -> Attempt:
         """Try once, whatever happens on the way."""
+        if fault := fault_of(delivery):
+            return self._unreadable(delivery, fault)
         started = self._clock.monotonic()
         message = self._message_or_plain(delivery)
         receipt, error = None, None
@@ -127,7 +134,15 @@ class Sender:
 
     def refused(self, delivery: Leased, error: SendError) -> Attempt:
         """What to record of a delivery that is not tried, since its channel takes nothing more."""
+        if fault := fault_of(delivery):
+            return self._unreadable(delivery, fault)
         return self._failed(delivery, self._message_or_plain(delivery), error, timedelta(0))
+
+    def _unreadable(self, delivery: Leased, fault: str) -> Attempt:
+        """What to record of a delivery whose row cannot be read: nobody can be told what it was about."""
+        _log.error("delivery '%s' is dead: %s", delivery.id[:8], fault)
+        outcome = Outcome(delivery, self._clock.now(), timedelta(0), reason=UNREADABLE, detail=fault)
+        return Attempt(outcome, lambda: None)
 
     def _message_or_plain(self, delivery: Leased) -> Message:
         try:
@@ -161,20 +176,37 @@ class Sender:
         return receipt
 
     def channel(self, name: str) -> Channel:
-        """The channel of that name. Raises SendError with `Reason.CONFIG` when it cannot be had."""
+        """The channel of that name. Raises SendError where it cannot be had: not at all, or not in time."""
         with self._building:
-            if (channel := self._channels.get(name)) is None:
-                destination = self._destinations.get(name)
-                if destination is None:
-                    known = ", ".join(sorted(self._destinations)) or "none"
-                    raise SendError(
-                        Reason.CONFIG, f"channel '{name}' is not in the config; there are: {known}", permanent=True
-                    )
-                try:
-                    channel = self._channels[name] = destination.make()
-                except Exception as error:
-                    raise SendError(Reason.CONFIG, f"channel '{name}' cannot be made: {error}") from error
-            return channel
+            if (channel := self._channels.get(name)) is not None:
+                return channel
+            destination = self._destinations.get(name)
+            if destination is None:
+                known = ", ".join(sorted(self._destinations)) or "none"
+                raise SendError(
+                    Reason.CONFIG, f"channel '{name}' is not in the config; there are: {known}", permanent=True
+                )
+            making = self._making.setdefault(name, threading.Lock())
+        # One that hangs as it is made holds up itself alone, and one thread.
+        if not making.acquire(timeout=destination.deadline.total_seconds()):
+            raise SendError(Reason.TIMEOUT, f"channel '{name}' is still being made")
+        try:
+            return self._made(name, destination)
+        finally:
+            making.release()
+
+    def _made(self, name: str, destination: Destination) -> Channel:
+        with self._building:
+            if (channel := self._channels.get(name)) is not None:
+                return channel
+        try:
+            made = destination.make()
+        except Exception as error:
+            raise SendError(Reason.CONFIG, f"channel '{name}' cannot be made: {error}") from error
+        with self._building:
+            if self._destinations.get(name) is destination:  # else another config was adopted meanwhile
+                self._channels[name] = made
+        return made
 
     def _delivered(self, delivery: Leased, message: Message, receipt: Receipt, took: timedelta) -> Attempt:
         kept = plain_receipt(receipt)
@@ -183,9 +215,10 @@ class Sender:
 
     def _failed(self, delivery: Leased, message: Message, error: SendError, took: timedelta) -> Attempt:
         now = self._clock.now()
+        self.leaps.look_at(self._clock)
         destination = self._destinations.get(delivery.channel)
         backoff = Backoff() if destination is None else destination.backoff
-        age = timedelta(seconds=now.timestamp() - delivery.created_at.timestamp())
+        age = self.leaps.age(delivery.created_at, now)
         wait = backoff.after(error, delivery.attempt, age, jitter=self._clock.random())
         detail = redact(error.detail)[:_DETAIL_CAP]
         outcome = Outcome(

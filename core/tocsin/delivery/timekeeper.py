@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from tocsin.clock import Clock
+from tocsin.masked import logger
 from tocsin.store.records import StoreError
 
-_log = logging.getLogger("tocsin.timers")
+_log = logger("tocsin.timers")
 
 _STORE_PAUSE = 5.0  # seconds before a store that refused is asked again
 

@@ -14,13 +14,16 @@ from tocsin.delivery.board import Board, Flight
 from tocsin.delivery.breaker import Breaker, Standing
 from tocsin.delivery.owner import is_alive, this_process
 from tocsin.delivery.sender import Attempt, Sender
+from tocsin.masked import logger
 from tocsin.store.protocol import Store
 from tocsin.store.records import StoreError
 
-_log = logging.getLogger("tocsin.delivery")
+_log = logger("tocsin.delivery")
 
 _STORE_PAUSE = 1.0  # seconds before a store that refused is asked again
-_GATHER = 0.02  # seconds between two transactions while there is much to do, so that each does more
+_BREATH = 0.003  # seconds between two transactions while there is something to do, so that each does more
+_SHARE = 4  # times as long as a transaction took the store is left to those who publish
+_GATHER = 0.02  # seconds more while the threads need nothing of the next
 _ENOUGH = 64  # ended attempts that are recorded without waiting for more
 _TELLING = 60.0  # seconds after which an observer that was told of a delivery is waited for no more
 _LOST = 4  # times as many threads as there should be may hang before none takes the place of another
@@ -62,6 +65,8 @@ class Worker:
         self._missing = 0
         self._news = 0  # how often something ended, for whoever waits for it
         self._nothing_due = False
+        self._gathering = False
+        self._took = 0.0  # seconds, for the last transaction
         self._woken = False
         self._stopping = False
 
@@ -104,14 +109,15 @@ class Worker:
         What is due later is not waited for, nor are channels that are left alone, or held back by their rate, for
         longer; what a dead process had claimed is due now.
         """
-        deadline, ends = self._clock.now() + within, self._clock.monotonic() + within.total_seconds()
+        ends = self._clock.monotonic() + within.total_seconds()
         try:
             self._store.release(is_alive, now=self._clock.now())
             self.wake()
             while True:
+                remaining = ends - self._clock.monotonic()
+                deadline = self._clock.now() + timedelta(seconds=max(0.0, remaining))  # the clock may be set meanwhile
                 with self._changed:
                     seen, quiet = self._news, self._is_quiet(deadline)
-                remaining = ends - self._clock.monotonic()
                 if quiet or remaining <= 0:
                     left, hopeless = self._left(deadline, ends)
                     if left <= hopeless or remaining <= 0:
@@ -162,8 +168,8 @@ class Worker:
         refused = moving = False
         while True:
             with self._changed:
-                if moving and not self._stopping and len(self._bank.ended) < _ENOUGH:
-                    self._clock.wait(self._full, _GATHER)
+                if moving and not self._stopping:
+                    self._gather()
                 self._woken = False
                 if self._stopping and self._board.is_empty and not self._bank.ended:
                     return
@@ -182,6 +188,15 @@ class Worker:
                 if not self._woken and pause > 0 and not (self._stopping and self._board.is_empty):
                     self._clock.wait(self._changed, pause)
 
+    def _gather(self) -> None:
+        """Let results come together, for one transaction: longer while the threads have enough to do without it."""
+        if len(self._bank.ended) < _ENOUGH:
+            self._clock.wait(self._full, min(_GATHER, max(_BREATH, self._took * _SHARE)))
+        if len(self._bank.ended) < _ENOUGH and self._board.has_ready:
+            self._gathering = True
+            self._clock.wait(self._full, _GATHER)
+            self._gathering = False
+
     def _cycle(self) -> tuple[bool, float]:
         """Record what has ended, claim what is due. Whether there was any, and how long there can be no more."""
         with self._changed:
@@ -191,11 +206,13 @@ class Worker:
         for flight in late:
             if flight.delivery is not None:
                 self._end(self._sender.overdue(flight.delivery, timedelta(seconds=flight.deadline - flight.started)))
+        begun = self._clock.monotonic()
         busy = self._bank.exchange(stopping=self._stopping)
+        self._took = self._clock.monotonic() - begun
         while self._stopping and (tell := self._errand()) is not None:
             self._tell(tell)
         with self._changed:
-            self._work.notify_all()
+            self._work.notify(self._board.begins)
             self._news += 1
             self._nothing_due = not busy and not self._woken
             self._changed.notify_all()
@@ -274,7 +291,7 @@ class Worker:
         if attempt is not None:
             self._bank.landed(attempt)
         ended = len(self._bank.ended)
-        if ended >= _ENOUGH:
+        if ended >= _ENOUGH or (self._gathering and not self._board.has_ready):
             self._full.notify_all()
         if ended == 1 or self._board.is_empty:
             self._woken = self._woken or ended > 0

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from tocsin.store.connection import BUSY_TIMEOUT_MS
+from tocsin.store.migrating import BUSY_TIMEOUT_MS
 from tocsin.store.schema import MIGRATIONS
+from tocsin.store.unreadable import events_in
+from tocsin_hooks.events import Event
 
 _TOLD = 3  # kinds of damage that are repeated
 
@@ -30,15 +34,29 @@ def check_up(path: Path) -> Checkup:
     """Look into the file at `path`, all of it. Raises sqlite3.Error, or OSError, where it cannot be read."""
     with path.open("rb"):  # what SQLite says of a file that cannot be read tells no reason
         pass
-    db = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, isolation_level=None)
-    try:
-        db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    with _looked_into(path) as db:
         damage = _damage(db)
         [schema] = (0,) if damage else db.execute("PRAGMA user_version").fetchone()
         newest = None
         if not damage and 1 <= schema <= len(MIGRATIONS):
             [newest] = db.execute("SELECT max(at) FROM events").fetchone()
         return Checkup(schema, len(MIGRATIONS), damage, newest)
+
+
+def newest_events(path: Path, limit: int) -> list[Event]:
+    """The newest events in the file at `path`. Raises sqlite3.Error where it cannot be read."""
+    with _looked_into(path) as db:
+        rows = db.execute("SELECT sequence, body FROM events ORDER BY sequence DESC LIMIT ?", (limit,)).fetchall()
+    return events_in(rows)
+
+
+@contextmanager
+def _looked_into(path: Path) -> Iterator[sqlite3.Connection]:
+    """The database, which nothing can change."""
+    db = sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True, isolation_level=None)
+    try:
+        db.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        yield db
     finally:
         db.close()
 

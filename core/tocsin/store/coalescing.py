@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -53,6 +54,16 @@ def coalesce(lane: Sequence[Waiting], *, told: bool) -> Mapping[int, str]:
         if _says_all_of(later, earlier):
             dropped[earlier.number] = NEWER
     return dropped
+
+
+def may_coalesce(actions: Iterable[str]) -> bool:
+    """Whether a lane of these actions can hold anything that need not be sent; quick to ask.
+
+    >>> may_coalesce(["open", "recover"]), may_coalesce(["update", "update"]), may_coalesce(["open", "event", "update"])
+    (True, True, False)
+    """
+    counts = Counter(actions)
+    return counts[Action.UPDATE] > 1 or (counts[Action.RECOVER] > 0 and counts.total() > 1)
 
 
 def _over_before_told(lane: Sequence[Waiting]) -> dict[int, str]:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
-from tocsin.store import quarantine
+from tocsin.masked import logger
+from tocsin.store import forks, quarantine
+from tocsin.store.checkup import check_up
 from tocsin.store.group_commit import Writers
+from tocsin.store.log_index import LogIndex
 from tocsin.store.log_watch import LogWatch
+from tocsin.store.migrating import BUSY_TIMEOUT_MS, migrate, write_ahead
 from tocsin.store.records import StoreError
-from tocsin.store.schema import MIGRATIONS
 
-_log = logging.getLogger("tocsin.store")
+_log = logger("tocsin.store")
 
-BUSY_TIMEOUT_MS = 5000
-"""How long a writer waits for another process's transaction before it gives up."""
+T = TypeVar("T")
 
-_WAL_TRIES = 20
+_FORK_PATIENCE = 6.0  # seconds: more than a thread waits for another process's transaction
+
+_TAKEN_UP_EVERY = 2000
+"""Pages in the write-ahead log after which it is taken up: about 8 MB. What is written often is then copied once."""
 
 
 class Connection:
@@ -38,8 +43,12 @@ class Connection:
         self._pid = os.getpid()
         self._handle: sqlite3.Connection | None = None
         self._identity: quarantine.Identity | None = None
+        self._index: LogIndex | None = None
+        self._opened = 0  # how often
+        self._spared = False
         self._watch = LogWatch(path)
-        self._writers = Writers(self.write)
+        self._writers = Writers(self.transact)
+        forks.join(self)
 
     @property
     def writers(self) -> Writers:
@@ -50,8 +59,11 @@ class Connection:
     @contextmanager
     def read(self) -> Iterator[sqlite3.Connection]:
         """The connection, for statements that only look."""
-        with self._own_lock(), self._named_errors():
-            yield self._open()
+        with self._own_lock():
+            try:
+                yield self._open()
+            except sqlite3.Error as error:
+                raise self._refused(error) from error
 
     def changed_elsewhere(self) -> int:
         """A number that is another after somebody else has changed the file. Quick: asked for every success."""
@@ -62,9 +74,17 @@ class Connection:
                 except sqlite3.Error:
                     pass  # asked again below, where errors get their names
                 else:
-                    return version
+                    return (self._opened << 32) + version  # each connection counts for itself
         with self.read() as db:
-            return int(db.execute("PRAGMA data_version").fetchone()[0])
+            return (self._opened << 32) + int(db.execute("PRAGMA data_version").fetchone()[0])
+
+    def commits(self) -> bytes:
+        """Bytes that are others after every commit to the file, whoever made it; empty where nobody can tell.
+
+        Costs next to nothing, and waits for nobody.
+        """
+        index = self._index
+        return b"" if index is None else index.head()
 
     @contextmanager
     def write(self, *, keep: bool = True) -> Iterator[sqlite3.Connection]:
@@ -72,33 +92,91 @@ class Connection:
 
         Without `keep` it is undone in any case.
         """
-        with self._own_lock(), self._named_errors():
-            handle = self._open()
-            handle.execute("BEGIN IMMEDIATE")  # a lock taken late fails at once when two readers want to write
+        with self._own_lock():
+            handle = self._begin()
             try:
                 yield handle
-                handle.execute("COMMIT" if keep else "ROLLBACK")
-                if keep and not self._stands():
-                    raise StoreError(f"store '{self.path}' was moved or deleted while it was written")
-                self._watch.look()
-            except BaseException:
-                if handle.in_transaction:
-                    handle.execute("ROLLBACK")
+                self._end(handle, keep=keep)
+            except BaseException as error:
+                self._undo(handle, error)
                 raise
+
+    def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """`work` inside one transaction, as `write` does it, for what is done for every event."""
+        with self._own_lock():
+            handle = self._begin()
+            try:
+                result = work(handle)
+                self._end(handle, keep=True)
+            except BaseException as error:
+                self._undo(handle, error)
+                raise
+            return result
+
+    def _begin(self) -> sqlite3.Connection:
+        try:
+            handle = self._open()
+            handle.execute("BEGIN IMMEDIATE")  # a lock taken late fails at once when two readers want to write
+        except sqlite3.Error as error:
+            raise self._refused(error) from error
+        return handle
+
+    def _end(self, handle: sqlite3.Connection, *, keep: bool) -> None:
+        handle.execute("COMMIT" if keep else "ROLLBACK")
+        if keep and not self._stands():
+            raise StoreError(f"store '{self.path}' was moved or deleted while it was written")
+        self._spared = False
+        self._watch.look()
+
+    def _undo(self, handle: sqlite3.Connection, error: BaseException) -> None:
+        """Roll back. Raises a StoreError in the place of an error of SQLite."""
+        try:
+            if handle.in_transaction:
+                handle.execute("ROLLBACK")
+        except sqlite3.Error as second:
+            raise self._refused(second) from second
+        # a row that is refused is a mistake of the program, not of the disk
+        if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError):
+            raise self._refused(error) from error
 
     def close(self) -> None:
         """Give up the connection; the next use opens another."""
         with self._own_lock():
             self._let_go()
 
+    def stand_back(self) -> bool:
+        """See `Forking.stand_back`. What is in memory stays."""
+        lock = self._own_lock()
+        if not lock.acquire(timeout=_FORK_PATIENCE):
+            return False
+        if self._handle is not None and self._handle.in_transaction:
+            lock.release()
+            return False
+        if self._identity is not None:
+            self._let_go()
+        return True
+
+    def go_on(self) -> None:
+        """See `Forking.go_on`."""
+        self._lock.release()
+
     def _let_go(self) -> None:
         if self._handle is None:
             return
-        if self._stands():
-            self._handle.close()
+        if not self._stands():
+            self._leave_open()
+        elif self._index is not None:
+            self._index.close()
         else:
+            self._handle.close()
+        self._handle = self._index = None
+
+    def _leave_open(self) -> None:
+        if self._handle is not None:
             quarantine.leave_open(self._handle)
-        self._handle = None
+        if self._index is not None:
+            self._index.forget()
+        self._handle = self._index = None
 
     def _stands(self) -> bool:
         """Whether the file that is open is still the one that has the name."""
@@ -108,26 +186,30 @@ class Connection:
         if os.getpid() != self._pid:  # a forked child must touch neither the parent's handle nor its lock
             self._pid = os.getpid()
             self._lock = threading.RLock()
-            if self._handle is not None:
-                quarantine.leave_open(self._handle)
-            self._handle = None
-            self._writers = Writers(self.write)
+            self._leave_open()
+            self._writers = Writers(self.transact)
         return self._lock
 
-    @contextmanager
-    def _named_errors(self) -> Iterator[None]:
+    def _refused(self, error: sqlite3.Error) -> StoreError:
+        """What to say of an error, after which the connection is let go."""
+        damaged = quarantine.is_damage(error) and self._identity is not None
+        if damaged:
+            self._leave_open()
+        self._let_go()
+        aside = self._set_aside(error, self._identity) if damaged and self._is_damaged() else ""
+        return StoreError(f"store '{self.path}': {error}{aside}")
+
+    def _is_damaged(self) -> bool:
+        """Whether a file is to be set aside that was just found damaged: to SQLite a disk that fails once is that, too.
+
+        One that a second look finds whole is spared, once.
+        """
         try:
-            yield
-        except sqlite3.IntegrityError:
-            raise  # a mistake of the program, not of the disk
-        except sqlite3.Error as error:
-            damaged = quarantine.is_damage(error) and self._identity is not None
-            if damaged and self._handle is not None:
-                quarantine.leave_open(self._handle)
-                self._handle = None
-            self._let_go()
-            aside = self._set_aside(error, self._identity) if damaged else ""
-            raise StoreError(f"store '{self.path}': {error}{aside}") from error
+            damaged = self._spared or bool(check_up(self.path).damage)
+        except (sqlite3.Error, OSError):  # locked, or not to be read: nobody can tell
+            damaged = False
+        self._spared = not damaged
+        return damaged
 
     def _set_aside(self, error: sqlite3.Error, damaged: quarantine.Identity | None) -> str:
         """Make room for a new file; what to say of it. Raises StoreError where that cannot be done."""
@@ -161,8 +243,16 @@ class Connection:
             try:
                 self._handle = self._connect()
             except _Damaged as damaged:
+                if not self._is_damaged():
+                    raise
                 self._set_aside(damaged.error, damaged.identity)
                 self._handle = self._connect()
+            self._opened += 1
+            index = LogIndex(self._handle, self.path)
+            if self._stands():
+                self._index = index
+            else:  # it may be that of the file in its place
+                index.forget()
         return self._handle
 
     def _connect(self) -> sqlite3.Connection:
@@ -172,8 +262,9 @@ class Connection:
         try:
             handle = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
             handle.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
-            _write_ahead(handle)
+            write_ahead(handle)
             handle.execute("PRAGMA synchronous = FULL")  # a commit survives power loss, not only the process
+            handle.execute(f"PRAGMA wal_autocheckpoint = {_TAKEN_UP_EVERY}")
             migrate(handle, self.path)
         except sqlite3.Error as error:
             damaged = found is not None and quarantine.is_damage(error)
@@ -197,41 +288,3 @@ class _Damaged(StoreError):
         super().__init__(text)
         self.error = error
         self.identity = identity
-
-
-def _write_ahead(handle: sqlite3.Connection) -> None:
-    """Use a write-ahead log. For this SQLite waits for nobody, though several may open a new file at once."""
-    for _ in range(_WAL_TRIES):
-        try:
-            handle.execute("PRAGMA journal_mode = WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-                raise
-            handle.execute("BEGIN IMMEDIATE")  # waits its turn
-            handle.execute("ROLLBACK")
-        else:
-            return
-    handle.execute("PRAGMA journal_mode = WAL")
-
-
-def migrate(handle: sqlite3.Connection, path: Path) -> None:
-    """Bring the schema up to date, one step a transaction. Raises StoreError for one newer than this tocsin."""
-    for_this = len(MIGRATIONS)
-    while (version := handle.execute("PRAGMA user_version").fetchone()[0]) < for_this:
-        handle.execute("BEGIN IMMEDIATE")
-        try:
-            if handle.execute("PRAGMA user_version").fetchone()[0] == version:  # else another process was quicker
-                for statement in MIGRATIONS[version].split(";"):
-                    handle.execute(statement)
-                handle.execute(f"PRAGMA user_version = {version + 1}")
-            handle.execute("COMMIT")
-        except BaseException:
-            if handle.in_transaction:
-                handle.execute("ROLLBACK")
-            raise
-    if version > for_this:
-        handle.close()
-        raise StoreError(
-            f"store '{path}' was written by a newer tocsin (schema {version}, this one knows {for_this}); "
-            "upgrade tocsin, or set [store] path to another file"
-        )

@@ -19,13 +19,14 @@ from tocsin.store.records import (
     to_micros,
 )
 from tocsin.store.summary import StoreSummary, summarise
-from tocsin.store.unreadable import event_in, events_in
+from tocsin.store.unreadable import event_in, events_in, planned_in
 from tocsin_hooks.events import Event
 from tocsin_hooks.messages import Message
 
 _DELIVERY = (
     "SELECT d.number, d.id, d.channel, d.route, d.action, d.status, d.attempts, d.created_at, d.due_at, d.finished_at,"
-    " d.reason, d.detail, d.receipt, e.sequence, e.body FROM deliveries AS d JOIN events AS e ON e.sequence = d.event"
+    " d.reason, d.detail, d.receipt, d.body, e.sequence, e.body"
+    " FROM deliveries AS d JOIN events AS e ON e.sequence = d.event"
 )
 
 
@@ -35,6 +36,7 @@ def deliveries(
     status: Status | None,
     channel: str | None,
     run_ids: Sequence[str] | None,
+    event: str | None,
     limit: int | None,
 ) -> list[DeliveryRecord]:
     """Deliveries, newest first."""
@@ -48,11 +50,19 @@ def deliveries(
     if run_ids is not None:
         where.append("json_extract(e.body, '$.run_id') IN (SELECT value FROM json_each(?))")
         values.append(json.dumps(list(run_ids)))
+    if event is not None:
+        where.append("(e.id = ? OR instr(d.body, ?))")
+        values += [event, json.dumps(event, ensure_ascii=False)]
     rows = db.execute(
         f"{_DELIVERY} WHERE {' AND '.join(where)} ORDER BY d.number DESC LIMIT ?",
         (*values, -1 if limit is None else limit),
     )
-    return [_delivery(row) for row in rows]
+    return telling_of(event, [_delivery(row) for row in rows])
+
+
+def telling_of(event: str | None, found: list[DeliveryRecord]) -> list[DeliveryRecord]:
+    """Those that tell of an event: its id may stand elsewhere in a row, too."""
+    return [each for each in found if event is None or event in (each.event.id, *each.events)]
 
 
 def deliveries_by_id(db: sqlite3.Connection, prefix: str) -> list[DeliveryRecord]:
@@ -63,7 +73,7 @@ def deliveries_by_id(db: sqlite3.Connection, prefix: str) -> list[DeliveryRecord
 
 def _delivery(row: tuple[Any, ...]) -> DeliveryRecord:
     number, key, channel, route, action, status, attempts_made, created, due, finished, *rest = row
-    reason, detail, receipt, sequence, body = rest
+    reason, detail, receipt, planned, sequence, body = rest
     return DeliveryRecord(
         number=number,
         id=key,
@@ -78,6 +88,7 @@ def _delivery(row: tuple[Any, ...]) -> DeliveryRecord:
         reason=reason,
         detail=detail or (json.loads(receipt)["detail"] if receipt else ""),
         event=event_in(body, sequence),
+        planned=planned_in(planned),
     )
 
 

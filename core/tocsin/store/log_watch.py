@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
-_log = logging.getLogger("tocsin.store")
+from tocsin.masked import logger
+
+_log = logger("tocsin.store")
 
 LONG_LOG = 64 * 1024 * 1024
 """Bytes of the write-ahead log above which something keeps it from being taken up."""

@@ -9,11 +9,11 @@ from functools import partial
 from typing import TypeVar
 
 from tocsin.clock import Clock, SystemClock
-from tocsin.store import postgres_claims as claims, postgres_history as history
+from tocsin.store import postgres_claims as claims, postgres_history as history, postgres_settling as settling
 from tocsin.store.postgres_connection import Counted, Server
-from tocsin.store.postgres_process import Own, Piece, Settling
+from tocsin.store.postgres_deciding import Piece
+from tocsin.store.postgres_process import Own, Settling
 from tocsin.store.postgres_schema import Db
-from tocsin.store.postgres_settling import settle
 from tocsin.store.protocol import Transaction
 from tocsin.store.records import (
     AttemptRecord,
@@ -104,10 +104,17 @@ class PostgresStore:
     # ------------------------------------------------------------ delivering
 
     def lease(
-        self, *, now: datetime, ttl: timedelta, limit: int, owner: str, but: Collection[str] = ()
+        self,
+        *,
+        now: datetime,
+        ttl: timedelta,
+        limit: int,
+        owner: str,
+        but: Collection[str] = (),
+        expired: datetime | None = None,
     ) -> list[Leased]:
         """See `Store.lease`."""
-        return self.exchange((), now=now, ttl=ttl, limit=limit, owner=owner, but=but)[1]
+        return self.exchange((), now=now, ttl=ttl, limit=limit, owner=owner, but=but, expired=expired)[1]
 
     def record(self, outcomes: Sequence[Outcome]) -> list[bool]:
         """See `Store.record`."""
@@ -125,28 +132,33 @@ class PostgresStore:
         limit: int,
         owner: str,
         but: Collection[str] = (),
+        expired: datetime | None = None,
     ) -> tuple[list[bool], list[Leased]]:
         """See `Store.exchange`."""
 
         def work(db: Db, again: bool) -> tuple[list[bool], list[Leased]]:
-            held = settle(db, outcomes, repeated=again) if outcomes else []
-            return held, claims.claim(db, now=now, ttl=ttl, limit=limit, owner=owner, but=but, repeated=again)
+            held = settling.settle(db, outcomes, repeated=again) if outcomes else []
+            if limit <= 0:
+                return held, []
+            return held, claims.claim(
+                db, now=now, ttl=ttl, limit=limit, owner=owner, but=but, expired=expired, repeated=again
+            )
 
         return self._own.claiming.transact(Counted(work))
 
-    def renew(self, deliveries: Sequence[Leased], *, until: datetime) -> int:
+    def renew(self, deliveries: Sequence[Leased], *, until: datetime, now: datetime | None = None) -> int:
         """See `Store.renew`."""
-        return self._own.claiming.transact(lambda db: claims.renew(db, deliveries, until))
+        return self._own.claiming.transact(lambda db: settling.renew(db, deliveries, until, now))
 
     def give_back(self, deliveries: Sequence[Leased], *, now: datetime) -> int:
         """See `Store.give_back`."""
-        return self._own.claiming.transact(lambda db: claims.give_back(db, deliveries, now), again=False)
+        return self._own.claiming.transact(lambda db: settling.give_back(db, deliveries, now), again=False)
 
     def release(self, is_alive: Callable[[str], bool], *, now: datetime) -> int:
         """See `Store.release`."""
         own = self._own
-        gone = [owner for owner in own.asking.look(claims.owners) if not is_alive(owner)]
-        return own.claiming.transact(lambda db: claims.release(db, gone, now)) if gone else 0
+        gone = [owner for owner in own.asking.look(settling.owners) if not is_alive(owner)]
+        return own.claiming.transact(lambda db: settling.release(db, gone, now)) if gone else 0
 
     def next_due(self, *, now: datetime, but: Collection[str] = ()) -> datetime | None:
         """See `Store.next_due`."""
@@ -158,7 +170,7 @@ class PostgresStore:
 
     def revive(self, numbers: Sequence[int], *, now: datetime) -> int:
         """See `Store.revive`."""
-        return self._own.claiming.transact(lambda db: claims.revive(db, numbers, now), locked=True, again=False)
+        return self._own.claiming.transact(lambda db: settling.revive(db, numbers, now), locked=True, again=False)
 
     # ------------------------------------------------------------ history
 
@@ -176,11 +188,12 @@ class PostgresStore:
         status: Status | None = None,
         channel: str | None = None,
         run_ids: Sequence[str] | None = None,
+        event: str | None = None,
         limit: int | None = 100,
     ) -> list[DeliveryRecord]:
         """See `Store.deliveries`."""
         return self._own.reading.look(
-            lambda db: history.deliveries(db, status=status, channel=channel, run_ids=run_ids, limit=limit)
+            lambda db: history.deliveries(db, status=status, channel=channel, run_ids=run_ids, event=event, limit=limit)
         )
 
     def delivery(self, prefix: str) -> list[DeliveryRecord]:

@@ -1,67 +1,54 @@
-"""How workers claim deliveries on PostgreSQL."""
+"""How workers claim deliveries on PostgreSQL, and what they can know of those that wait."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from tocsin.store.coalescing import COALESCED, Waiting, coalesce
-from tocsin.store.coding import load
+from tocsin.store.lanes import LANE_PATIENCE, LOOKED_AT, Lanes
+from tocsin.store.postgres_lanes import BEFORE, BEHIND, FIRST_OR_PATIENT, UNENDED, lanes_at, park, put_together
 from tocsin.store.postgres_schema import Db
-from tocsin.store.protocol import DISABLED
-from tocsin.store.records import Leased, Planned, from_micros, to_micros
-from tocsin.store.sqlite_claims import LANE_PATIENCE
-from tocsin.store.unreadable import REASON, sift
-from tocsin_hooks.events import Event
-from tocsin_hooks.messages import Action, Receipt
+from tocsin.store.records import NOTED, Leased, from_micros, to_micros
+from tocsin.store.rows import CLAIMED, SET_BACK, TURN, leased
 
-_LONGEST_LANE = 1000  # of one thread and channel looked at in one go
+_EVER = 2**62
+_ROUNDS = 8  # looks for more, when others have claimed in the meantime what was found
 
-_HEADS_OF_LANES = (
-    "FROM deliveries AS d WHERE d.status IN ('pending', 'leased') AND d.channel <> ALL (%(but)s::text[])"
-    " AND (d.thread = '' OR"
-    "  (SELECT ahead.number FROM deliveries AS ahead WHERE ahead.thread = d.thread AND ahead.thread <> ''"
-    "   AND ahead.channel = d.channel AND ahead.number < d.number"
-    "   AND ahead.status IN ('pending', 'leased') AND ahead.created_at > %(patience)s LIMIT 1) IS NULL)"
+_CHANNELS = (
+    f"WITH RECURSIVE each (channel) AS ((SELECT min(channel) FROM deliveries WHERE {UNENDED}) UNION ALL"
+    f" SELECT (SELECT min(d.channel) FROM deliveries AS d WHERE d.{UNENDED} AND d.channel > each.channel)"
+    " FROM each WHERE channel IS NOT NULL) SELECT channel FROM each WHERE channel IS NOT NULL"
 )
-"""The deliveries that no older one of the same thread and channel holds up.
-
-Asked for one by one, in the order in which they are due (so the LIMIT, which keeps the planner from a join over all
-that wait). What is ahead is judged by what is committed, not by who has locked it: a head that another worker is just
-claiming, and that this one therefore skips, still holds up what is behind it.
-"""
-
-_DUE = (
-    "SELECT d.number, d.thread, d.channel, d.thread <> '' AND EXISTS (SELECT FROM deliveries AS o"
-    "  WHERE o.thread = d.thread AND o.thread <> '' AND o.channel = d.channel"
-    "  AND o.number > d.number AND o.status IN ('pending', 'leased'))"
-    f" {_HEADS_OF_LANES} AND d.due_at <= %(at)s"
-    " ORDER BY d.due_at, d.number LIMIT %(limit)s FOR UPDATE OF d SKIP LOCKED"
+"""The channels for which anything waits, found in as many steps as there are of them."""
+_IS_DUE = f"{TURN} <= %(at)s AND (d.status = 'pending' OR d.due_at <= %(expired)s OR d.owner = '')"
+_IN_TURN = (
+    "SELECT due.turn, due.number FROM unnest(%(channels)s::text[]) AS c (channel) CROSS JOIN LATERAL"
+    f" (SELECT {TURN} AS turn, d.number FROM deliveries AS d"
+    f'  WHERE d.{UNENDED} AND d.channel = c.channel COLLATE "C" AND {_IS_DUE}'
+    f"   AND ({TURN}, d.number) > (%(after_turn)s, %(after)s)"
+    f"  ORDER BY {TURN}, d.number LIMIT %(limit)s) AS due ORDER BY due.turn, due.number LIMIT %(limit)s"
 )
-_LANE = (
-    "SELECT number FROM deliveries WHERE thread = %(thread)s AND thread <> '' AND channel = %(channel)s"
-    f" AND status IN ('pending', 'leased') ORDER BY number LIMIT {_LONGEST_LANE}"
+"""What these channels have to send by a time, the longest due first, as far as it is committed."""
+_LOCKED = (
+    f"SELECT d.number, d.channel, d.thread, {BEFORE}, {BEHIND} FROM deliveries AS d"
+    f" WHERE d.number = ANY (%(numbers)s::bigint[]) AND d.{UNENDED} AND {_IS_DUE}"
+    f" ORDER BY {TURN}, d.number FOR UPDATE OF d SKIP LOCKED"
 )
-_LANE_LOCKED = (
-    "SELECT d.number, d.status, d.due_at, d.body, d.may_repeat, e.body FROM deliveries AS d"
-    " JOIN events AS e ON e.sequence = d.event WHERE d.number = ANY (%(numbers)s::bigint[])"
-    " AND d.status IN ('pending', 'leased') ORDER BY d.number FOR UPDATE OF d SKIP LOCKED"
-)
-_TOLD = "SELECT EXISTS (SELECT FROM receipts WHERE thread = %(thread)s AND channel = %(channel)s)"
 _CLAIM = (
     # a lease that ran out may have been sent: what is claimed again may be a repetition
     "UPDATE deliveries SET may_repeat = may_repeat OR status = 'leased', status = 'leased', token = token + 1,"
-    " attempts = attempts + 1, due_at = %(until)s, owner = %(owner)s WHERE number = ANY (%(numbers)s::bigint[])"
+    " attempts = attempts + 1, due_at = %(until)s, wait = %(ttl)s, held_until = NULL, owner = %(owner)s"
+    " WHERE number = ANY (%(numbers)s::bigint[])"
 )
 _CLAIMED = (
-    "SELECT d.number, d.id, d.token, d.channel, d.route, d.action, d.template, d.attempts, d.created_at, d.body,"
-    " d.may_repeat, e.body, e.sequence, r.receipt FROM deliveries AS d JOIN events AS e ON e.sequence = d.event"
-    " LEFT JOIN receipts AS r ON r.thread = d.thread AND r.channel = d.channel"
-    " WHERE d.number = ANY (%(numbers)s::bigint[])"
+    f"SELECT {CLAIMED} FROM unnest(%(numbers)s::bigint[]) WITH ORDINALITY AS n (number, place)"
+    " JOIN deliveries AS d ON d.number = n.number JOIN events AS e ON e.sequence = d.event"
+    " LEFT JOIN receipts AS r ON r.thread = d.thread AND r.channel = d.channel ORDER BY n.place"
 )
 _MINE = "SELECT number FROM deliveries WHERE status = 'leased' AND owner = %(owner)s AND due_at = %(until)s"
+_EFFECTIVE = "CASE WHEN d.due_at - d.wait > %(ahead)s THEN %(now)s + d.wait ELSE d.due_at END"
+"""When `d` is due by a clock that was perhaps set back after that was written: nobody waits longer than was planned."""
 
 
 def claim(
@@ -72,185 +59,110 @@ def claim(
     limit: int,
     owner: str,
     but: Collection[str],
+    expired: datetime | None = None,
     repeated: bool = False,
 ) -> list[Leased]:
-    """Claim what is due.
+    """Claim what is due. A lease is over at `expired`, where that is given, rather than now.
 
     `repeated`: this may have been committed before, when nobody heard of it; then that is what comes back.
     """
     values: dict[str, Any] = {
         "at": to_micros(now),
+        "expired": to_micros(expired or now),
         "until": to_micros(now + ttl),
-        "patience": to_micros(now - LANE_PATIENCE),
-        "limit": limit,
+        "ttl": ttl // timedelta(microseconds=1),
         "owner": owner,
-        "but": list(but),
     }
     if repeated and (mine := [number for (number,) in db.execute(_MINE, values)]):
-        return _claimed(db, sorted(mine), values["at"])
-    numbers = []
-    gone: set[int] = set()  # an old head is no longer waited for, so that one lane may have several
-    for head, thread, channel, crowded in db.execute(_DUE, values).fetchall():
-        if head in gone:
-            continue
-        lane = {"thread": thread, "channel": channel}
-        number, dropped = _put_together(db, head, lane, values["at"]) if crowded else (head, ())
-        gone.update(dropped)
-        if number is not None and number not in numbers:
-            numbers.append(number)
-    if not numbers:
+        return _claimed(db, sorted(mine))
+    if _was_set_back(db, now):
+        _date_anew(db, values["at"])
+    values["channels"] = [channel for (channel,) in db.execute(_CHANNELS) if channel not in but]
+    if not values["channels"] or not (numbers := _to_claim(db, values, limit, now)):
         return []
     db.execute(_CLAIM, {**values, "numbers": numbers})
-    return _claimed(db, numbers, values["at"])
+    note(db, values["at"])
+    return _claimed(db, numbers)
 
 
-def _put_together(db: Db, head: int, lane_of: Mapping[str, str], at: int) -> tuple[int | None, Collection[int]]:
-    """Settle what of the lane behind its head need not be sent: which is to be claimed, if any, and what is gone."""
-    numbers = [number for (number,) in db.execute(_LANE, lane_of)]
-    if not numbers or numbers[0] != head:
-        return head, ()  # an older one may still arrive: what is behind it cannot be judged
-    locked = {row[0]: row for row in db.execute(_LANE_LOCKED, {"numbers": numbers})}
-    lane: list[Waiting] = []
-    for number in numbers:
-        if number not in locked:  # somebody is doing something with it
+def _claimed(db: Db, numbers: Sequence[int]) -> list[Leased]:
+    return [leased(row) for row in db.execute(_CLAIMED, {"numbers": list(numbers)})]
+
+
+def _to_claim(db: Db, values: dict[str, Any], limit: int, now: datetime) -> list[int]:
+    """What is to be claimed, after what can be put together was, and what is held up was put off."""
+    heads, held = _heads(db, values, limit)
+    if held:
+        park(db, held)
+    numbers: dict[int, None] = {}  # each once, in their order
+    gone: set[int] = set()  # an old head is no longer waited for, so that one lane may have several
+    for number, thread, channel, crowded in heads:
+        if number in gone:
+            continue
+        claimed, dropped = put_together(db, number, thread, channel, now) if crowded else (number, ())
+        gone.update(dropped)
+        if claimed is not None:
+            numbers[claimed] = None
+    return [number for number in numbers if number not in gone]  # one that was to go may be told by a later one
+
+
+def _heads(
+    db: Db, values: dict[str, Any], limit: int
+) -> tuple[list[tuple[int, str, str, bool]], dict[int, tuple[int, int]]]:
+    """What is due, locked: which deliveries may go, with their lanes, and until when, behind which, others wait."""
+    lanes, after = lanes_at(db, values["at"]), (-_EVER, 0)
+    heads: list[tuple[int, str, str, bool]] = []
+    held: dict[int, tuple[int, int]] = {}
+    rounds = 0
+    while len(heads) < limit and len(held) < LOOKED_AT and rounds < _ROUNDS:
+        wanted = max(limit - len(heads), min(4 * len(held), LOOKED_AT - len(held)))
+        found = db.execute(_IN_TURN, {**values, "limit": wanted, "after_turn": after[0], "after": after[1]}).fetchall()
+        if not found:
             break
-        _, status, due, planned, may_repeat, event = locked[number]
-        if due > at or (status == "leased" and number != head):
-            break
-        waiting = _waiting(number, planned, event, may_have_arrived=may_repeat or status == "leased")
-        if waiting is None:
-            break
-        lane.append(waiting)
-    if not lane:
-        return head, ()
-    told = db.execute(_TOLD, lane_of).fetchone() == (True,)
-    dropped = coalesce(lane, told=told)
-    _settle_coalesced(db, dropped, at)
-    return next((each.number for each in lane if each.number not in dropped), None), dropped.keys()
+        after, rounds = found[-1], rounds + 1
+        rows = db.execute(_LOCKED, {**values, "numbers": [number for _, number in found]}).fetchall()
+        for number, channel, thread, before, behind in rows:
+            until = None if before is None else lanes.held_until(number, thread, channel)
+            if until is not None:
+                held[number] = (until, before)
+            elif len(heads) < limit:
+                heads.append((number, thread, channel, behind is not None and before is None))
+    return heads, held
 
 
-def _waiting(number: int, planned: str, event: str, *, may_have_arrived: bool) -> Waiting | None:
-    try:
-        told, plan = Event.from_json(event), load(Planned, planned)
-    except Exception:
-        return None  # its turn will come, and its end
-    return Waiting(number, plan, told.is_a("Failed") and not told.will_retry, may_have_arrived)
+# ---------------------------------------------------------------- a clock that is set back
 
 
-def _settle_coalesced(db: Db, dropped: Mapping[int, str], at: int) -> None:
-    if not dropped:
-        return
-    with db.cursor() as cursor:
-        cursor.executemany(
-            "UPDATE deliveries SET status = 'delivered', owner = '', finished_at = %s, reason = %s, detail = %s"
-            " WHERE number = %s",
-            [(at, COALESCED, detail, number) for number, detail in dropped.items()],
-        )
-        cursor.executemany(
-            "INSERT INTO attempts (delivery, token, at, took, outcome, reason, detail)"
-            " SELECT number, token, %s, 0, %s, '', %s FROM deliveries WHERE number = %s",
-            [(at, COALESCED, detail, number) for number, detail in dropped.items()],
-        )
-
-
-def _claimed(db: Db, numbers: Sequence[int], at: int) -> list[Leased]:
-    found, broken = sift(db.execute(_CLAIMED, {"numbers": list(numbers)}), _leased)
-    if broken:
-        _settle_broken(db, broken, at)
-    return [found[number] for number in numbers if number in found]
-
-
-def _settle_broken(db: Db, broken: Mapping[int, str], at: int) -> None:
-    with db.cursor() as cursor:
-        cursor.executemany(
-            "UPDATE deliveries SET status = 'dead', owner = '', finished_at = %s, reason = %s, detail = %s"
-            " WHERE number = %s",
-            [(at, REASON, detail, number) for number, detail in broken.items()],
-        )
-        cursor.executemany(
-            "INSERT INTO attempts (delivery, token, at, took, outcome, reason, detail)"
-            " SELECT number, token, %s, 0, 'dead', %s, %s FROM deliveries WHERE number = %s",
-            [(at, REASON, detail, number) for number, detail in broken.items()],
-        )
-
-
-def _leased(row: tuple[Any, ...]) -> Leased:
-    number, key, token, channel, route, action, template, attempts, created_at, planned, *rest = row
-    may_repeat, body, sequence, kept = rest
-    return Leased(
-        number=number,
-        id=key,
-        token=token,
-        channel=channel,
-        route=route,
-        action=Action(action),
-        template=template,
-        attempt=attempts,
-        created_at=from_micros(created_at),
-        event=Event.from_json(body).replace(sequence=sequence),
-        planned=load(Planned, planned),
-        previous=None if kept is None else Receipt.from_dict(json.loads(kept)),
-        may_repeat=may_repeat,
-    )
-
-
-# ---------------------------------------------------------------- while it is held
-
-
-_STILL_HELD = (
-    "FROM unnest(%(numbers)s::bigint[], %(tokens)s::bigint[]) AS held (number, token)"
-    " WHERE d.number = held.number AND d.token = held.token AND d.status = 'leased'"
-)
-
-
-def _claims(deliveries: Sequence[Leased]) -> dict[str, list[int]]:
-    return {"numbers": [each.number for each in deliveries], "tokens": [each.token for each in deliveries]}
-
-
-def renew(db: Db, deliveries: Sequence[Leased], until: datetime) -> int:
-    """Prolong claims that are still held."""
-    return db.execute(
-        f"UPDATE deliveries AS d SET due_at = %(until)s {_STILL_HELD}",
-        {"until": to_micros(until), **_claims(deliveries)},
-    ).rowcount
-
-
-def give_back(db: Db, deliveries: Sequence[Leased], now: datetime) -> int:
-    """Undo claims that came to nothing."""
-    return db.execute(
-        "UPDATE deliveries AS d SET status = 'pending', owner = '', due_at = %(at)s, attempts = d.attempts - 1"
-        f" {_STILL_HELD}",
-        {"at": to_micros(now), **_claims(deliveries)},
-    ).rowcount
-
-
-def owners(db: Db) -> list[str]:
-    """Who holds claims, other than those that were released."""
-    rows = db.execute("SELECT DISTINCT owner FROM deliveries WHERE status = 'leased' AND owner <> ''")
-    return [owner for (owner,) in rows]
-
-
-def release(db: Db, gone: Sequence[str], now: datetime) -> int:
-    """Make due at once what owners that are gone had claimed."""
-    # the status stays 'leased', so that the next claim knows that this may be a repetition
-    return db.execute(
-        "UPDATE deliveries SET due_at = %s, owner = '' WHERE status = 'leased' AND owner = ANY (%s::text[])",
-        (to_micros(now), list(gone)),
-    ).rowcount
-
-
-def revive(db: Db, numbers: Sequence[int], now: datetime) -> int:
-    """Make dead deliveries due now, and switch their channels on."""
-    values = {"kind": DISABLED, "numbers": list(numbers), "at": to_micros(now)}
-    dead = "number = ANY (%(numbers)s::bigint[]) AND status = 'dead'"
+def note(db: Db, at: int) -> None:
+    """Remember that claims were written at a time, nearly: most calls write nothing."""
     db.execute(
-        f"DELETE FROM cells WHERE kind = %(kind)s AND key IN (SELECT channel FROM deliveries WHERE {dead})", values
+        "UPDATE counters SET value = %s WHERE name = 'clock' AND value < %s",
+        (at, at - NOTED),
     )
-    return db.execute(
-        "UPDATE deliveries SET status = 'pending', attempts = 0, created_at = %(at)s, due_at = %(at)s,"
-        f" finished_at = NULL WHERE {dead}",
-        values,
-    ).rowcount
+
+
+def _was_set_back(db: Db, now: datetime) -> bool:
+    """Whether something that waits was written at a time that is yet to come."""
+    row = db.execute("SELECT value FROM counters WHERE name = 'clock'").fetchone()
+    return row is not None and row[0] > to_micros(now + SET_BACK)
+
+
+def _date_anew(db: Db, now: int) -> None:
+    """Let every wait that began at a time that is yet to come begin now."""
+    for change, which in (
+        ("due_at = %(now)s + wait", f"{UNENDED} AND due_at - wait > %(now)s"),
+        ("held_until = NULL", f"{UNENDED} AND held_until > %(now)s"),
+        (
+            "since = %(now)s",
+            f"{UNENDED} AND coalesce(since, created_at) > %(now)s",
+        ),
+    ):
+        db.execute(
+            f"UPDATE deliveries SET {change} WHERE number IN"
+            f" (SELECT number FROM deliveries WHERE {which} ORDER BY number FOR UPDATE SKIP LOCKED)",
+            {"now": now},
+        )
+    db.execute("UPDATE counters SET value = %s WHERE name = 'clock'", (now,))
 
 
 # ---------------------------------------------------------------- looking
@@ -258,18 +170,46 @@ def revive(db: Db, numbers: Sequence[int], now: datetime) -> int:
 
 def next_due(db: Db, now: datetime, but: Collection[str]) -> datetime | None:
     """When there is next something to claim."""
+    at = to_micros(now)
+    if _was_set_back(db, now):
+        row = db.execute(
+            f"SELECT min({_EFFECTIVE}) FROM deliveries AS d WHERE d.{UNENDED} AND d.channel <> ALL (%(but)s::text[])",
+            {"now": at, "ahead": at, "but": list(but)},
+        ).fetchone()
+        return None if row is None or row[0] is None else from_micros(row[0])
+    channels = [channel for (channel,) in db.execute(_CHANNELS) if channel not in but]
+    values = {"channels": channels, "at": _EVER, "expired": _EVER, "after_turn": -_EVER, "after": 0}
+    lanes, due = lanes_at(db, at), None
+    for few in (1, 16):  # mostly the first is one
+        for due, number in db.execute(_IN_TURN, {**values, "limit": few}).fetchall():
+            if _may_go(db, number, lanes):
+                return from_micros(due)
+    return None if due is None else from_micros(due)  # a claim puts off what is held up, and knows more then
+
+
+def _may_go(db: Db, number: int, lanes: Lanes) -> bool:
     row = db.execute(
-        f"SELECT d.due_at {_HEADS_OF_LANES} ORDER BY d.due_at, d.number LIMIT 1",
-        {"patience": to_micros(now - LANE_PATIENCE), "but": list(but)},
+        f"SELECT d.thread, d.channel, d.held_until, {BEFORE} FROM deliveries AS d WHERE d.number = %s", (number,)
     ).fetchone()
-    return None if row is None else from_micros(row[0])
+    if row is None:
+        return True
+    thread, channel, held, before = row
+    return held is not None or before is None or lanes.held_until(number, thread, channel) is None
 
 
 def waiting(db: Db, *, before: datetime, owner: str, now: datetime, but: Collection[str]) -> int:
     """How many deliveries can be claimed before a time, or are claimed by `owner`."""
-    which = "d.due_at <= %(before)s OR d.status = 'leased' AND d.owner = %(owner)s"
     row = db.execute(
-        f"SELECT count(*) {_HEADS_OF_LANES} AND ({which})",
-        {"before": to_micros(before), "owner": owner, "patience": to_micros(now - LANE_PATIENCE), "but": list(but)},
+        f"SELECT count(*) FROM deliveries AS d WHERE d.{UNENDED} AND {FIRST_OR_PATIENT}"
+        " AND d.channel <> ALL (%(but)s::text[])"
+        f" AND ({_EFFECTIVE} <= %(before)s OR d.status = 'leased' AND d.owner = %(owner)s)",
+        {
+            "now": to_micros(now),
+            "ahead": to_micros(now + SET_BACK),
+            "before": to_micros(before),
+            "owner": owner,
+            "patience": to_micros(now - LANE_PATIENCE),
+            "but": list(but),
+        },
     ).fetchone()
     return 0 if row is None else int(row[0])

@@ -133,7 +133,10 @@ def _prepare(handle: Db, address: Address) -> None:
 
 
 _WALKS_INDEXES = "; ".join(
-    f"SET enable_{way} = off" for way in ("bitmapscan", "hashjoin", "mergejoin", "seqscan", "sort")
+    [
+        *(f"SET enable_{way} = off" for way in ("bitmapscan", "hashjoin", "mergejoin", "seqscan", "sort")),
+        "SET plan_cache_mode = force_generic_plan",  # to plan takes longer than to carry out
+    ]
 )
 
 
@@ -189,6 +192,13 @@ class Lane:
 
     def look(self, work: Callable[[Db], T]) -> T:
         """Do `work`, which only looks, and return its result."""
+        return self.attempt(work)
+
+    def attempt(self, work: Callable[[Db], T]) -> T:
+        """Do `work`, which begins and ends transactions by itself, and return its result.
+
+        What the server breaks off is done once more, even where it may have been committed.
+        """
         with self._lock:
             tries_left = _TRIES
             while True:
@@ -197,7 +207,7 @@ class Lane:
                     return work(self._open())
                 except BaseException as error:
                     self._undo(error)
-                    if not isinstance(error, psycopg.Error):
+                    if not isinstance(error, psycopg.Error) or isinstance(error, psycopg.IntegrityError):
                         raise
                     if not tries_left or not self._passes(error):
                         raise self._server.error(error) from error

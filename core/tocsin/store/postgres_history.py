@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from tocsin.store.history import telling_of
 from tocsin.store.postgres_schema import Db
 from tocsin.store.records import (
     AttemptRecord,
@@ -19,13 +20,14 @@ from tocsin.store.records import (
     to_micros,
 )
 from tocsin.store.summary import StoreSummary, summarise
-from tocsin.store.unreadable import event_in, events_in
+from tocsin.store.unreadable import event_in, events_in, planned_in
 from tocsin_hooks.events import Event
 from tocsin_hooks.messages import Message
 
 _DELIVERY = (
     "SELECT d.number, d.id, d.channel, d.route, d.action, d.status, d.attempts, d.created_at, d.due_at, d.finished_at,"
-    " d.reason, d.detail, d.receipt, e.sequence, e.body FROM deliveries AS d JOIN events AS e ON e.sequence = d.event"
+    " d.reason, d.detail, d.receipt, d.body, e.sequence, e.body"
+    " FROM deliveries AS d JOIN events AS e ON e.sequence = d.event"
 )
 
 
@@ -35,6 +37,7 @@ def deliveries(
     status: Status | None,
     channel: str | None,
     run_ids: Sequence[str] | None,
+    event: str | None,
     limit: int | None,
 ) -> list[DeliveryRecord]:
     """Deliveries, newest first."""
@@ -49,8 +52,11 @@ def deliveries(
     if run_ids is not None:
         where.append("e.run_id = ANY(%s::text[])")
         values.append(list(run_ids))
+    if event is not None:
+        where.append("(e.id = %s OR position(%s in d.body) > 0)")
+        values += [event, json.dumps(event, ensure_ascii=False)]
     query = f"{_DELIVERY} WHERE {' AND '.join(where)} ORDER BY d.number DESC LIMIT %s"
-    return [_delivery(row) for row in db.execute(query.encode(), (*values, limit))]
+    return telling_of(event, [_delivery(row) for row in db.execute(query.encode(), (*values, limit))])
 
 
 def deliveries_by_id(db: Db, prefix: str) -> list[DeliveryRecord]:
@@ -60,8 +66,8 @@ def deliveries_by_id(db: Db, prefix: str) -> list[DeliveryRecord]:
 
 
 def _delivery(row: tuple[Any, ...]) -> DeliveryRecord:
-    number, key, channel, route, action, status, tries, created, due, finished, reason, detail, receipt, *event = row
-    sequence, body = event
+    number, key, channel, route, action, status, tries, created, due, finished, reason, detail, receipt, *told = row
+    planned, sequence, body = told
     return DeliveryRecord(
         number=number,
         id=key,
@@ -76,6 +82,7 @@ def _delivery(row: tuple[Any, ...]) -> DeliveryRecord:
         reason=reason,
         detail=detail or (json.loads(receipt)["detail"] if receipt else ""),
         event=event_in(body, sequence),
+        planned=planned_in(planned),
     )
 
 

@@ -12,6 +12,22 @@ from tocsin.store.records import StoreError
 
 Db: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
 
+_STEP_2_DELIVERIES = """
+    ALTER TABLE deliveries
+        ADD COLUMN wait bigint NOT NULL DEFAULT 0,          -- before due_at: then this was written
+        ADD COLUMN since bigint,                            -- its thread waits for it since then, if not since
+                                                            -- created_at: the clock was set back
+        ADD COLUMN held_until bigint;                       -- an older one of its thread holds it up
+    DROP INDEX deliveries_due;
+    CREATE INDEX deliveries_due ON deliveries (channel, coalesce(held_until, due_at), number)
+        WHERE status IN ('pending', 'leased');
+    UPDATE deliveries SET wait = greatest(0, due_at - (extract(epoch FROM now()) * 1000000)::bigint)
+        WHERE status IN ('pending', 'leased');
+    INSERT INTO counters (name, value)       -- about the latest time at which deliveries were written
+        SELECT 'clock', coalesce(max(created_at), 0) FROM deliveries;
+    """
+"""Step 2: what is due by channel, and by a clock that may be set back."""
+
 MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE counters (               -- numbers without gaps, in the order of commits
@@ -134,6 +150,7 @@ MIGRATIONS: tuple[str, ...] = (
     );
     CREATE INDEX inbox_at ON inbox (at);
     """,
+    _STEP_2_DELIVERIES,
 )
 """Each step takes the schema from the version before it to the next; a step that was released never changes."""
 

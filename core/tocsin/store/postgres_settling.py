@@ -1,19 +1,80 @@
-"""How attempts that ended are written down on PostgreSQL."""
+"""How claims are held, given back and settled on PostgreSQL."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from datetime import timedelta
-from operator import itemgetter
-from typing import Any
+from datetime import datetime
 
 from tocsin.crashpoints import Point, reached
+from tocsin.store.postgres_claims import note
+from tocsin.store.postgres_lanes import wake
 from tocsin.store.postgres_schema import Db
-from tocsin.store.records import Outcome, Status, to_micros
-from tocsin_hooks.messages import Receipt
+from tocsin.store.protocol import DISABLED
+from tocsin.store.records import Leased, Outcome, to_micros
+from tocsin.store.rows import Ending, attempt, ended, ending, holds, receipts, settled
 
-_LATE = (Status.LEASED, Status.PENDING, Status.DEAD)  # a late receipt is one nevertheless
+_STILL_HELD = (
+    "FROM unnest(%(numbers)s::bigint[], %(tokens)s::bigint[]) AS held (number, token)"
+    " WHERE d.number = held.number AND d.token = held.token AND d.status = 'leased'"
+)
+
+
+def _claims(deliveries: Sequence[Leased]) -> dict[str, list[int]]:
+    return {"numbers": [each.number for each in deliveries], "tokens": [each.token for each in deliveries]}
+
+
+def renew(db: Db, deliveries: Sequence[Leased], until: datetime, now: datetime | None) -> int:
+    """Prolong claims that are still held."""
+    at = None if now is None else to_micros(now)
+    count = db.execute(
+        "UPDATE deliveries AS d SET due_at = %(until)s,"
+        f" wait = greatest(0, %(until)s - coalesce(%(now)s::bigint, d.due_at - d.wait)) {_STILL_HELD}",
+        {"until": to_micros(until), "now": at, **_claims(deliveries)},
+    ).rowcount
+    if at is not None:
+        note(db, at)
+    return count
+
+
+def give_back(db: Db, deliveries: Sequence[Leased], now: datetime) -> int:
+    """Undo claims that came to nothing."""
+    return db.execute(
+        "UPDATE deliveries AS d SET status = 'pending', owner = '', due_at = %(at)s, wait = 0,"
+        f" attempts = d.attempts - 1 {_STILL_HELD}",
+        {"at": to_micros(now), **_claims(deliveries)},
+    ).rowcount
+
+
+def owners(db: Db) -> list[str]:
+    """Who holds claims, other than those that were released."""
+    rows = db.execute("SELECT DISTINCT owner FROM deliveries WHERE status = 'leased' AND owner <> ''")
+    return [owner for (owner,) in rows]
+
+
+def release(db: Db, gone: Sequence[str], now: datetime) -> int:
+    """Make due at once what owners that are gone had claimed."""
+    # the status stays 'leased', so that the next claim knows that this may be a repetition
+    return db.execute(
+        "UPDATE deliveries SET due_at = %s, wait = 0, owner = '' WHERE status = 'leased' AND owner = ANY (%s::text[])",
+        (to_micros(now), list(gone)),
+    ).rowcount
+
+
+def revive(db: Db, numbers: Sequence[int], now: datetime) -> int:
+    """Make dead deliveries due now, and switch their channels on."""
+    values = {"kind": DISABLED, "numbers": list(numbers), "at": to_micros(now)}
+    dead = "number = ANY (%(numbers)s::bigint[]) AND status = 'dead'"
+    db.execute(
+        f"DELETE FROM cells WHERE kind = %(kind)s AND key IN (SELECT channel FROM deliveries WHERE {dead})", values
+    )
+    return db.execute(
+        "UPDATE deliveries SET status = 'pending', attempts = 0, created_at = %(at)s, since = NULL, due_at = %(at)s,"
+        f" wait = 0, finished_at = NULL WHERE {dead}",
+        values,
+    ).rowcount
+
+
+# ---------------------------------------------------------------- settling
 
 
 def settle(db: Db, outcomes: Sequence[Outcome], *, repeated: bool) -> list[bool]:
@@ -30,26 +91,21 @@ def settle(db: Db, outcomes: Sequence[Outcome], *, repeated: bool) -> list[bool]
         )
     }
     written = _written(db, numbers) if repeated else {}
-    result, fresh = [], []
-    for outcome in outcomes:
-        number, token = outcome.delivery.number, outcome.delivery.token
-        known = written.get((number, token, to_micros(outcome.at)))
-        held = known != "lease lost" if known else _holds(outcome, standing.get(number))
+    result: list[bool] = []
+    fresh: list[tuple[Ending, bool]] = []
+    for each in map(ending, outcomes):
+        number, token = each.outcome.delivery.number, each.outcome.delivery.token
+        known = written.get((number, token, each.at))
+        held = known != "lease lost" if known else holds(each.outcome, *standing.get(number, (-1, "")))
         result.append(held)
         if known is None and number in standing:
-            fresh.append((outcome, held))
-        if held and known is None:
-            standing[number] = (token, outcome.status)
-    _write(db, fresh)
+            fresh.append((each, held))
+            if held:
+                standing[number] = (token, each.status)
+    if fresh:
+        _write(db, fresh)
     reached(Point.RECORD_INSIDE)
     return result
-
-
-def _holds(outcome: Outcome, standing: tuple[int, str] | None) -> bool:
-    if standing is None:
-        return False
-    token, status = standing
-    return token == outcome.delivery.token and status in (_LATE if outcome.receipt is not None else (Status.LEASED,))
 
 
 def _written(db: Db, numbers: list[int]) -> dict[tuple[int, int, int], str]:
@@ -59,63 +115,26 @@ def _written(db: Db, numbers: list[int]) -> dict[tuple[int, int, int], str]:
     return {(delivery, token, at): outcome for delivery, token, at, outcome in rows}
 
 
-def _write(db: Db, outcomes: Sequence[tuple[Outcome, bool]]) -> None:
-    settled = [outcome for outcome, held in outcomes if held]
+def _write(db: Db, endings: Sequence[tuple[Ending, bool]]) -> None:
+    held = [each for each, own in endings if own]
     with db.cursor() as cursor:
-        if settled:
+        if held:
             cursor.executemany(
-                "UPDATE deliveries SET status = %s, due_at = %s, owner = '', finished_at = %s, reason = %s,"
-                " detail = %s, receipt = %s, may_repeat = may_repeat OR %s WHERE number = %s",
-                [_settled(outcome) for outcome in settled],
+                "UPDATE deliveries SET status = %s, due_at = %s, wait = %s, finished_at = %s, reason = %s,"
+                " detail = %s, may_repeat = may_repeat OR %s, owner = '', held_until = NULL"
+                " WHERE number = %s AND token = %s",
+                [settled(each) for each in held],
             )
-        if outcomes:
-            cursor.executemany(
-                "INSERT INTO attempts (delivery, token, at, took, outcome, reason, detail)"
-                " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-                [_attempt(outcome, held=held) for outcome, held in outcomes],
-            )
-        if kept := sorted((_kept(outcome) for outcome in settled if _worth_keeping(outcome)), key=itemgetter(0, 1)):
+        cursor.executemany(
+            "INSERT INTO attempts (delivery, token, at, took, outcome, reason, detail)"
+            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+            [attempt(each, held=own) for each, own in endings],
+        )
+        if kept := receipts(held):
             cursor.executemany(
                 "INSERT INTO receipts (thread, channel, receipt, at) VALUES (%s, %s, %s, %s)"
                 " ON CONFLICT (thread, channel) DO UPDATE SET receipt = excluded.receipt, at = excluded.at",
                 kept,
             )
-
-
-def _settled(outcome: Outcome) -> tuple[Any, ...]:
-    return (
-        outcome.status,
-        to_micros(outcome.retry_at or outcome.at),
-        None if outcome.retry_at else to_micros(outcome.at),
-        outcome.reason or "",
-        outcome.detail,
-        _json(outcome.receipt),
-        outcome.unknown,
-        outcome.delivery.number,
-    )
-
-
-def _attempt(outcome: Outcome, *, held: bool) -> tuple[Any, ...]:
-    return (
-        outcome.delivery.number,
-        outcome.delivery.token,
-        to_micros(outcome.at),
-        outcome.took // timedelta(microseconds=1),
-        "lease lost" if not held else "unknown" if outcome.unknown else outcome.status,
-        outcome.reason or "",
-        outcome.detail,
-    )
-
-
-def _worth_keeping(outcome: Outcome) -> bool:
-    # one that sent nothing, and remembers nothing, must not take the place of one that did
-    receipt = outcome.receipt
-    return bool(receipt is not None and (receipt.sent or receipt.reference) and outcome.delivery.planned.thread)
-
-
-def _kept(outcome: Outcome) -> tuple[Any, ...]:
-    return (outcome.delivery.planned.thread, outcome.delivery.channel, _json(outcome.receipt), to_micros(outcome.at))
-
-
-def _json(receipt: Receipt | None) -> str | None:
-    return None if receipt is None else json.dumps(receipt.to_dict())
+    wake(db, ended(held))
+    note(db, max(each.at for each, _ in endings))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from tocsin.store.coding import dump, load
+from tocsin.store.coding import dump, dump_event, load
+from tocsin.store.postgres_additions import NewDelivery, NewEvent
+from tocsin.store.postgres_ground import Ground
 from tocsin.store.postgres_schema import Db
 from tocsin.store.records import (
+    NOTED,
     Cell,
     Incident,
     Planned,
@@ -16,49 +20,61 @@ from tocsin.store.records import (
     Suppression,
     delivery_id,
     from_micros,
+    storable,
     to_micros,
 )
 from tocsin_hooks.events import Event
 
+_DELIVER = (
+    b"WITH noted AS (UPDATE counters SET value = %(at)s WHERE name = 'clock' AND value < %(at)s - %(noted)s)"
+    b" INSERT INTO deliveries"
+    b" (id, event, incident, channel, route, action, template, created_at, due_at, thread, body)"
+    b" VALUES (%(id)s, %(event)s, %(incident)s, %(channel)s, %(route)s, %(action)s, %(template)s,"
+    b"  %(at)s, %(at)s, %(thread)s, %(body)s) ON CONFLICT (id) DO NOTHING RETURNING number"
+)
 _CELL = "SELECT kind, key, parent, subject, due_at, body FROM cells"
 _INCIDENT = "SELECT number, key, opened_at, closed_at, body FROM incidents"
 _IS = "hashtextextended({0}, 0) = hashtextextended(%({0})s, 0) AND {0} = %({0})s"  # found by hash: it may be long
 
 
 class PostgresTransaction:
-    """A `Transaction` on a connection that has begun one, and holds the lock of all who write."""
+    """A `Transaction` that may share its ground, and so its commit, with others."""
 
-    def __init__(self, db: Db) -> None:
-        self._db = db
-        self.planned = False
-        """Whether there is now something to do that others may want to know of."""
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+
+    @property
+    def _db(self) -> Db:
+        return self._ground.db
+
+    @property
+    def _changed(self) -> Db:
+        """The connection, to change something by it."""
+        self._ground.changed = True
+        return self._ground.db
 
     # ------------------------------------------------------------ events
 
     def sequence_of(self, event_id: str) -> int | None:
         """See `Transaction.sequence_of`."""
-        row = self._one("SELECT sequence FROM events WHERE id = %(id)s", id=event_id)
-        return None if row is None else int(row[0])
+        return self._ground.sequence_of(storable(event_id))
 
     def event(self, event_id: str) -> Event | None:
         """See `Transaction.event`."""
+        if (added := self._ground.added_event(storable(event_id))) is not None:
+            sequence, new = added
+            return Event.from_json(new.body).replace(sequence=sequence)
         row = self._one("SELECT sequence, body FROM events WHERE id = %(id)s", id=event_id)
         return None if row is None else Event.from_json(row[1]).replace(sequence=row[0])
 
     def add_event(self, event: Event, incident: int | None = None) -> Event:
         """See `Transaction.add_event`."""
-        row = self._one(
-            "WITH next AS (UPDATE counters SET value = value + 1 WHERE name = 'events'"
-            "  AND NOT EXISTS (SELECT FROM events WHERE id = %(id)s) RETURNING value)"
-            " INSERT INTO events (sequence, id, at, incident, run_id, body)"
-            " SELECT value, %(id)s, %(at)s, %(incident)s::bigint, %(run_id)s, %(body)s FROM next RETURNING sequence",
-            id=event.id,
-            at=to_micros(event.time),
-            incident=incident,
-            run_id=event.run_id,
-            body=event.to_json(),
-        )
-        return event.replace(sequence=self.sequence_of(event.id) if row is None else row[0])
+        key = storable(event.id)
+        sequence = self._ground.sequence_of(key)
+        if sequence is None:
+            new = NewEvent(key, to_micros(event.time), incident, event.run_id, dump_event(event))
+            sequence = self._ground.add_event(new)
+        return event.replace(sequence=sequence)
 
     # ------------------------------------------------------------ incidents
 
@@ -77,15 +93,21 @@ class PostgresTransaction:
         rows = self._db.execute(f"{_INCIDENT} WHERE closed_at IS NULL ORDER BY number")
         return [_incident(row) for row in rows]
 
+    def incidents(self, limit: int) -> list[Incident]:
+        """See `Transaction.incidents`."""
+        rows = self._db.execute(f"{_INCIDENT} ORDER BY number DESC LIMIT %s", (limit,)).fetchall()
+        return [_incident(row) for row in reversed(rows)]
+
     def put_incident(self, incident: Incident) -> Incident:
         """See `Transaction.put_incident`."""
         closed = None if incident.closed_at is None else to_micros(incident.closed_at)
         if incident.number is not None:
-            self._db.execute(
+            self._changed.execute(
                 "UPDATE incidents SET closed_at = %s, body = %s WHERE number = %s",
                 (closed, dump(incident), incident.number),
             )
             return incident
+        self._ground.changed = True
         row = self._one(
             "WITH next AS (UPDATE counters SET value = value + 1 WHERE name = 'incidents' RETURNING value)"
             " INSERT INTO incidents (number, key, opened_at, closed_at, body)"
@@ -102,30 +124,33 @@ class PostgresTransaction:
     def deliver(self, event: Event, incident: int | None, planned: Planned, *, now: datetime) -> Sent | None:
         """See `Transaction.deliver`."""
         key = delivery_id(event.id, planned.channel, planned.nonce)
-        row = self._one(
-            "INSERT INTO deliveries"
-            " (id, event, incident, channel, route, action, template, created_at, due_at, thread, body)"
-            " VALUES (%(id)s, %(event)s, %(incident)s, %(channel)s, %(route)s, %(action)s, %(template)s,"
-            "  %(at)s, %(at)s, %(thread)s, %(body)s) ON CONFLICT (id) DO NOTHING RETURNING number",
-            id=key,
-            event=event.sequence,
-            incident=incident,
-            channel=planned.channel,
-            route=planned.route,
-            action=planned.action,
-            template=planned.template,
-            at=to_micros(now),
-            thread=planned.thread,
-            body=dump(planned),
+        new = NewDelivery(
+            key,
+            event.sequence or 0,
+            incident,
+            planned.channel,
+            planned.route,
+            planned.action.value,
+            planned.template,
+            to_micros(now),
+            planned.thread,
+            dump(planned),
         )
-        if row is None:
+        is_added = self._ground.added_event(storable(event.id)) is not None
+        if not (self._ground.add_delivery(new) if is_added else self._insert(new)):
             return None
-        self.planned = True
+        self._ground.planned = True
         return Sent(key, event, planned)
+
+    def _insert(self, new: NewDelivery) -> bool:
+        """Write a delivery of an event that was in history before; it gets its number after those that came before."""
+        self._ground.write()
+        row = self._changed.execute(_DELIVER, {**new._asdict(), "noted": NOTED}).fetchone()
+        return row is not None
 
     def suppress(self, suppression: Suppression) -> None:
         """See `Transaction.suppress`."""
-        self._db.execute(
+        self._changed.execute(
             "INSERT INTO suppressions (at, event, route, channel, stage, rule, reason)"
             " VALUES (%s, %s, %s, %s, %s, %s, %s)",
             (
@@ -145,6 +170,10 @@ class PostgresTransaction:
         """See `Transaction.cell`."""
         row = self._one(f"{_CELL} WHERE kind = %(kind)s AND {_IS.format('key')}", kind=kind, key=key)
         return None if row is None else _cell(row)
+
+    def documents(self, names: Sequence[tuple[str, str]]) -> list[Cell]:
+        """See `Transaction.documents`."""
+        return [cell for kind, key in dict.fromkeys(names) if (cell := self.cell(kind, key)) is not None]
 
     def cells(self, kind: str, *, parent: str | None = None, subject: str | None = None) -> list[Cell]:
         """See `Transaction.cells`."""
@@ -167,8 +196,8 @@ class PostgresTransaction:
 
     def put(self, cell: Cell) -> None:
         """See `Transaction.put`."""
-        self.planned |= cell.due_at is not None
-        self._db.execute(
+        self._ground.planned |= cell.due_at is not None
+        self._changed.execute(
             "WITH written AS (UPDATE cells SET parent = %(parent)s, subject = %(subject)s, due_at = %(due_at)s,"
             f"  body = %(body)s WHERE kind = %(kind)s AND {_IS.format('key')} RETURNING 1)"
             " INSERT INTO cells (kind, key, parent, subject, due_at, body)"
@@ -186,7 +215,9 @@ class PostgresTransaction:
 
     def drop(self, kind: str, key: str) -> None:
         """See `Transaction.drop`."""
-        self._db.execute(f"DELETE FROM cells WHERE kind = %(kind)s AND {_IS.format('key')}", {"kind": kind, "key": key})
+        self._changed.execute(
+            f"DELETE FROM cells WHERE kind = %(kind)s AND {_IS.format('key')}", {"kind": kind, "key": key}
+        )
 
     def _one(self, query: str, **values: Any) -> tuple[Any, ...] | None:
         return self._db.execute(query.encode(), values).fetchone()

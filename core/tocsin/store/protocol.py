@@ -52,6 +52,9 @@ class Transaction(Protocol):
     def open_incidents(self) -> list[Incident]:
         """All open incidents, oldest first."""
 
+    def incidents(self, limit: int) -> list[Incident]:
+        """The newest incidents, open or not, oldest first."""
+
     def put_incident(self, incident: Incident) -> Incident:
         """Write an incident; a new one comes back with its number."""
 
@@ -63,6 +66,9 @@ class Transaction(Protocol):
 
     def cell(self, kind: str, key: str) -> Cell | None:
         """One document."""
+
+    def documents(self, names: Sequence[tuple[str, str]]) -> list[Cell]:
+        """Those that there are of the documents of these kinds and keys; one question for all of them."""
 
     def cells(self, kind: str, *, parent: str | None = None, subject: str | None = None) -> list[Cell]:
         """The documents of a kind, those of a parent or about a subject, in the order of their keys.
@@ -106,12 +112,21 @@ class Store(Protocol):
         """What was not sent, and why, oldest first."""
 
     def lease(
-        self, *, now: datetime, ttl: timedelta, limit: int, owner: str, but: Collection[str] = ()
+        self,
+        *,
+        now: datetime,
+        ttl: timedelta,
+        limit: int,
+        owner: str,
+        but: Collection[str] = (),
+        expired: datetime | None = None,
     ) -> list[Leased]:
         """Claim up to `limit` deliveries that are due, until `now + ttl`; none of the channels `but`.
 
         Of one thread and channel the oldest goes first, and the next only when it has ended. What has piled up there
-        is put together: `coalescing` says how.
+        is put together: `coalescing` says how. A wait, or a lease, that was written at a time that is yet to come,
+        since the clock was set back, begins anew. `expired`: the leases of others that end after that are respected,
+        although they are over by `now`, for the clock has leapt forward.
         """
 
     def record(self, outcomes: Sequence[Outcome]) -> list[bool]:
@@ -129,11 +144,12 @@ class Store(Protocol):
         limit: int,
         owner: str,
         but: Collection[str] = (),
+        expired: datetime | None = None,
     ) -> tuple[list[bool], list[Leased]]:
         """`record`, then `lease`, in one transaction: one sync for both."""
 
-    def renew(self, deliveries: Sequence[Leased], *, until: datetime) -> int:
-        """Prolong the claims that are still held; how many those are."""
+    def renew(self, deliveries: Sequence[Leased], *, until: datetime, now: datetime | None = None) -> int:
+        """Prolong the claims that are still held; how many those are. `now`: when that is done."""
 
     def give_back(self, deliveries: Sequence[Leased], *, now: datetime) -> int:
         """Make claimed deliveries that were not tried due again, as if they had not been claimed; how many."""
@@ -156,9 +172,10 @@ class Store(Protocol):
         status: Status | None = None,
         channel: str | None = None,
         run_ids: Sequence[str] | None = None,
+        event: str | None = None,
         limit: int | None = 100,
     ) -> list[DeliveryRecord]:
-        """Deliveries, newest first."""
+        """Deliveries, newest first; those that tell of the event of that id, by themselves or among others."""
 
     def delivery(self, prefix: str) -> list[DeliveryRecord]:
         """The deliveries whose id begins with `prefix`."""

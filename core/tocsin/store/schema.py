@@ -16,6 +16,43 @@ _TOLD = "deliveries AS d WHERE d.incident = i.number AND d.status != 'dead'"
 _LAST_TOLD = f"""(SELECT d.channel, d.route, d.template, max(d.number),
                 (SELECT e.id FROM events AS e WHERE e.sequence = d.event) AS event FROM {_TOLD} GROUP BY d.channel)"""
 
+_STEP_3_DELIVERIES = """
+    ALTER TABLE deliveries ADD COLUMN wait INTEGER NOT NULL DEFAULT 0;    -- before due_at: then this was written
+    ALTER TABLE deliveries ADD COLUMN since INTEGER;                      -- its thread waits for it since then, if not
+                                                                          -- since created_at: the clock was set back
+    ALTER TABLE deliveries ADD COLUMN held_until INTEGER;                 -- an older one of its thread holds it up
+    DROP INDEX deliveries_due;
+    DROP INDEX deliveries_incident;
+    DROP INDEX deliveries_event;
+    CREATE INDEX deliveries_due ON deliveries (channel, coalesce(held_until, due_at))
+        WHERE status IN ('pending', 'leased');
+    UPDATE deliveries SET wait = max(0, due_at - strftime('%s', 'now') * 1000000)
+        WHERE status IN ('pending', 'leased');
+    CREATE TABLE clock (what TEXT NOT NULL, latest INTEGER NOT NULL);  -- about when deliveries were written last
+    INSERT INTO clock (what, latest) SELECT 'deliveries', coalesce(max(created_at), 0) FROM deliveries;
+    """
+"""Step 3: what is due by channel, and by a clock that may be set back."""
+
+_STEP_3_CELLS = """
+    ALTER TABLE cells RENAME TO cells_before;
+    CREATE TABLE cells (                     -- documents, one behind the other: kept in the order of their keys, each
+        kind    TEXT NOT NULL,               -- new one would move others, and be written several times
+        key     TEXT NOT NULL,
+        parent  TEXT NOT NULL,               -- what it belongs to
+        subject TEXT NOT NULL,               -- the incident that it is about
+        due_at  INTEGER,                     -- when its time comes
+        body    TEXT NOT NULL,
+        PRIMARY KEY (kind, key)
+    );
+    INSERT INTO cells (kind, key, parent, subject, due_at, body)
+        SELECT kind, key, parent, subject, due_at, body FROM cells_before;
+    DROP TABLE cells_before;
+    CREATE INDEX cells_due ON cells (due_at) WHERE due_at IS NOT NULL;
+    CREATE INDEX cells_parent ON cells (parent, kind) WHERE parent != '';
+    CREATE INDEX cells_subject ON cells (subject, kind) WHERE subject != '';
+    """
+"""Step 3, too: what the alerting stages remember takes fewer pages to write."""
+
 MIGRATIONS: tuple[str, ...] = (
     """
     CREATE TABLE incidents (
@@ -175,5 +212,6 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX suppressions_event ON suppressions (event);
     CREATE INDEX suppressions_at ON suppressions (at);
     """,
+    _STEP_3_DELIVERIES + _STEP_3_CELLS,
 )
 """Each step takes the schema from the version before it to the next; a step that was released never changes."""

@@ -7,10 +7,11 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
-from tocsin.store import history, sqlite_claims as claims
+from tocsin.store import history, sqlite_claims as claims, sqlite_settling as settling
 from tocsin.store.connection import Connection
+from tocsin.store.lanes import LANE_PATIENCE
 from tocsin.store.protocol import Transaction
 from tocsin.store.records import (
     AttemptRecord,
@@ -23,7 +24,6 @@ from tocsin.store.records import (
     from_micros,
     to_micros,
 )
-from tocsin.store.sqlite_claims import LANE_PATIENCE
 from tocsin.store.sqlite_transaction import SqliteTransaction
 from tocsin.store.summary import StoreSummary
 from tocsin_hooks.events import Event
@@ -34,14 +34,24 @@ T = TypeVar("T")
 __all__ = ["LANE_PATIENCE", "SqliteStore"]
 
 
+class _Open(NamedTuple):
+    """The keys of the open incidents, and how far the file had come when they were read."""
+
+    commits: bytes
+    version: int | None
+    keys: frozenset[str]
+
+
+_NOTHING_KNOWN = _Open(b"", None, frozenset())
+
+
 class SqliteStore:
     """A `Store` in one SQLite file, shared by the threads of this process and by other processes of this host."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._connection = Connection(path)
-        self._open_keys: frozenset[str] = frozenset()
-        self._open_keys_version: int | None = None
+        self._known = _NOTHING_KNOWN
 
     # ------------------------------------------------------------ publishing
 
@@ -52,7 +62,7 @@ class SqliteStore:
             transaction = SqliteTransaction(db)
             result = work(transaction)
             if keep and transaction.opened_or_closed:
-                self._open_keys_version = None  # before the connection is let go: nobody reads in between
+                self._known = _NOTHING_KNOWN  # before the connection is let go: nobody reads in between
             return result
 
         if keep:
@@ -66,21 +76,26 @@ class SqliteStore:
 
     def is_open(self, incident_key: str) -> bool:
         """See `Store.is_open`."""
-        return incident_key in self._open()
+        known = self._known
+        if not known.commits or known.commits != self._connection.commits():
+            known = self._look_again()
+        return incident_key in known.keys
 
     def any_open(self) -> bool:
         """See `Store.any_open`."""
-        return bool(self._open())
+        return bool(self._look_again().keys)
 
-    def _open(self) -> frozenset[str]:
-        """The keys of open incidents; read again only after the file was changed."""
-        version = self._connection.changed_elsewhere()
-        if version != self._open_keys_version:
-            with self._connection.read() as db:
+    def _look_again(self) -> _Open:
+        """The keys of open incidents; read again only where they may be others."""
+        with self._connection.read() as db:
+            commits = self._connection.commits()  # first: what is committed from here on makes another look
+            version = self._connection.changed_elsewhere()
+            if version == self._known.version:  # the commits were our own, and opened or closed nothing
+                self._known = self._known._replace(commits=commits)
+            else:
                 rows = db.execute("SELECT key FROM incidents WHERE closed_at IS NULL").fetchall()
-                self._open_keys = frozenset(key for (key,) in rows)
-                self._open_keys_version = version
-        return self._open_keys
+                self._known = _Open(commits, version, frozenset(key for (key,) in rows))
+            return self._known
 
     def next_cell_due(self) -> datetime | None:
         """See `Store.next_cell_due`."""
@@ -91,14 +106,23 @@ class SqliteStore:
     # ------------------------------------------------------------ delivering
 
     def lease(
-        self, *, now: datetime, ttl: timedelta, limit: int, owner: str, but: Collection[str] = ()
+        self,
+        *,
+        now: datetime,
+        ttl: timedelta,
+        limit: int,
+        owner: str,
+        but: Collection[str] = (),
+        expired: datetime | None = None,
     ) -> list[Leased]:
         """See `Store.lease`."""
-        return self._write(lambda db: claims.claim(db, now=now, ttl=ttl, limit=limit, owner=owner, but=but))
+        return self._write(
+            lambda db: claims.claim(db, now=now, ttl=ttl, limit=limit, owner=owner, but=but, expired=expired)
+        )
 
     def record(self, outcomes: Sequence[Outcome]) -> list[bool]:
         """See `Store.record`."""
-        return self._write(lambda db: [claims.record(db, outcome) for outcome in outcomes])
+        return self._write(lambda db: settling.settle(db, outcomes)) if outcomes else []
 
     def exchange(
         self,
@@ -109,29 +133,34 @@ class SqliteStore:
         limit: int,
         owner: str,
         but: Collection[str] = (),
+        expired: datetime | None = None,
     ) -> tuple[list[bool], list[Leased]]:
         """See `Store.exchange`."""
 
         def work(db: sqlite3.Connection) -> tuple[list[bool], list[Leased]]:
-            held = [claims.record(db, outcome) for outcome in outcomes]
-            return held, claims.claim(db, now=now, ttl=ttl, limit=limit, owner=owner, but=but)
+            held = settling.settle(db, outcomes) if outcomes else []
+            if limit <= 0:
+                return held, []
+            return held, claims.claim(db, now=now, ttl=ttl, limit=limit, owner=owner, but=but, expired=expired)
 
         return self._write(work)
 
-    def renew(self, deliveries: Sequence[Leased], *, until: datetime) -> int:
+    def renew(self, deliveries: Sequence[Leased], *, until: datetime, now: datetime | None = None) -> int:
         """See `Store.renew`."""
-        return self._write(lambda db: claims.renew(db, deliveries, until))
+        return self._write(lambda db: settling.renew(db, deliveries, until, now))
 
     def give_back(self, deliveries: Sequence[Leased], *, now: datetime) -> int:
         """See `Store.give_back`."""
-        return self._write(lambda db: claims.give_back(db, deliveries, now))
+        return self._write(lambda db: settling.give_back(db, deliveries, now))
 
     def release(self, is_alive: Callable[[str], bool], *, now: datetime) -> int:
         """See `Store.release`."""
         with self._connection.read() as db:
-            rows = db.execute("SELECT DISTINCT owner FROM deliveries WHERE status = 'leased'").fetchall()
+            rows = db.execute(
+                "SELECT DISTINCT owner FROM deliveries WHERE status = 'leased' AND owner != ''"
+            ).fetchall()
         gone = [owner for (owner,) in rows if not is_alive(owner)]
-        return self._write(lambda db: claims.release(db, gone, now)) if gone else 0
+        return self._write(lambda db: settling.release(db, gone, now)) if gone else 0
 
     def next_due(self, *, now: datetime, but: Collection[str] = ()) -> datetime | None:
         """See `Store.next_due`."""
@@ -145,7 +174,7 @@ class SqliteStore:
 
     def revive(self, numbers: Sequence[int], *, now: datetime) -> int:
         """See `Store.revive`."""
-        return self._write(lambda db: claims.revive(db, numbers, now))
+        return self._write(lambda db: settling.revive(db, numbers, now))
 
     # ------------------------------------------------------------ history
 
@@ -165,11 +194,12 @@ class SqliteStore:
         status: Status | None = None,
         channel: str | None = None,
         run_ids: Sequence[str] | None = None,
+        event: str | None = None,
         limit: int | None = 100,
     ) -> list[DeliveryRecord]:
         """See `Store.deliveries`."""
         with self._connection.read() as db:
-            return history.deliveries(db, status=status, channel=channel, run_ids=run_ids, limit=limit)
+            return history.deliveries(db, status=status, channel=channel, run_ids=run_ids, event=event, limit=limit)
 
     def delivery(self, prefix: str) -> list[DeliveryRecord]:
         """See `Store.delivery`."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
-from tocsin.store.coding import dump, load
+from tocsin.store.coding import dump, dump_event, load
 from tocsin.store.records import (
+    NOTED,
     Cell,
     Incident,
     Planned,
@@ -23,6 +26,11 @@ from tocsin_hooks.events import Event
 
 _CELL = "SELECT kind, key, parent, subject, due_at, body FROM cells"
 _INCIDENT = "SELECT number, key, opened_at, closed_at, body FROM incidents"
+
+
+def note(db: sqlite3.Connection, at: int) -> None:
+    """Remember that deliveries were written at a time, nearly: most calls change nothing."""
+    db.execute("UPDATE clock SET latest = ?1 WHERE latest < ?1 - ?2", (at, NOTED))
 
 
 class SqliteTransaction:
@@ -49,7 +57,7 @@ class SqliteTransaction:
         """See `Transaction.add_event`."""
         cursor = self._db.execute(
             "INSERT INTO events (id, at, incident, body) VALUES (?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-            (event.id, to_micros(event.time), incident, event.to_json()),
+            (event.id, to_micros(event.time), incident, dump_event(event)),
         )
         sequence = cursor.lastrowid if cursor.rowcount == 1 else self.sequence_of(event.id)
         return event.replace(sequence=sequence)
@@ -70,6 +78,11 @@ class SqliteTransaction:
         """See `Transaction.open_incidents`."""
         rows = self._db.execute(f"{_INCIDENT} WHERE closed_at IS NULL ORDER BY number")
         return [_incident(row) for row in rows]
+
+    def incidents(self, limit: int) -> list[Incident]:
+        """See `Transaction.incidents`."""
+        rows = self._db.execute(f"{_INCIDENT} ORDER BY number DESC LIMIT ?", (limit,)).fetchall()
+        return [_incident(row) for row in reversed(rows)]
 
     def put_incident(self, incident: Incident) -> Incident:
         """See `Transaction.put_incident`."""
@@ -92,6 +105,7 @@ class SqliteTransaction:
     def deliver(self, event: Event, incident: int | None, planned: Planned, *, now: datetime) -> Sent | None:
         """See `Transaction.deliver`."""
         key, at = delivery_id(event.id, planned.channel, planned.nonce), to_micros(now)
+        note(self._db, at)
         added = self._db.execute(
             "INSERT INTO deliveries (id, event, incident, channel, route, action, template, status, created_at, due_at,"
             " thread, body) VALUES (?, ?, ?, ?, ?, ?, ?, 'pending', ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
@@ -132,6 +146,15 @@ class SqliteTransaction:
         """See `Transaction.cell`."""
         row = self._db.execute(f"{_CELL} WHERE kind = ? AND key = ?", (kind, key)).fetchone()
         return None if row is None else _cell(row)
+
+    def documents(self, names: Sequence[tuple[str, str]]) -> list[Cell]:
+        """See `Transaction.documents`."""
+        if not names:
+            return []
+        rows = self._db.execute(
+            " UNION ALL ".join([f"{_CELL} WHERE kind = ? AND key = ?"] * len(names)), list(chain.from_iterable(names))
+        )
+        return [_cell(row) for row in rows]
 
     def cells(self, kind: str, *, parent: str | None = None, subject: str | None = None) -> list[Cell]:
         """See `Transaction.cells`."""

@@ -5,17 +5,16 @@ A damaged disk writes such rows, and so does a later tocsin whose events this on
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
 
+from tocsin.masked import logger
+from tocsin.store.coding import load
+from tocsin.store.records import Leased, Planned
 from tocsin_hooks.events import Event
 from tocsin_hooks.messages import Reason
 
-_log = logging.getLogger("tocsin.store")
-
-T = TypeVar("T")
+_log = logger("tocsin.store")
 
 REASON = Reason.PAYLOAD
 """Why a delivery that cannot be read is dead."""
@@ -23,20 +22,19 @@ REASON = Reason.PAYLOAD
 _NOBODY = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def sift(rows: Iterable[tuple[Any, ...]], read: Callable[[tuple[Any, ...]], T]) -> tuple[dict[int, T], dict[int, str]]:
-    """What can be read of rows, and what is wrong with the others, each by its number, the first of its fields.
+def fault_of(delivery: Leased) -> str:
+    """What is wrong with the row of a claimed delivery, in words; empty when all of it can be read.
 
-    >>> sift([(1, "7"), (2, "x")], lambda row: int(row[1]))
-    ({1: 7}, {2: "it cannot be read: ValueError: invalid literal for int() with base 10: 'x'"})
+    >>> from tocsin.store.rows import Stored
+    >>> fault_of(Leased(7, "key", 1, "ops", "pages", "", "", 1, 0, False, Stored("open", "{}", "{", 1, None)))
+    'it cannot be read: JSONDecodeError: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)'
     """
-    found, broken = {}, {}
-    for row in rows:
-        try:
-            found[row[0]] = read(row)
-        except Exception as error:
-            broken[row[0]] = _in_words(error)
-            _log.error("delivery number %d is dead: %s", row[0], broken[row[0]])
-    return found, broken
+    try:
+        told = delivery.told
+        _ = (told.event, told.planned, told.action, told.previous)
+    except Exception as error:
+        return _in_words(error)
+    return ""
 
 
 def event_in(body: str, sequence: int | None) -> Event:
@@ -54,6 +52,17 @@ def event_in(body: str, sequence: int | None) -> Event:
         return Event(
             "", pendulum.instance(_NOBODY), "unreadable", "", "Unreadable", (), sequence=sequence, message=told
         )
+
+
+def planned_in(body: str) -> Planned | None:
+    """What a row says was planned; None where it cannot be read.
+
+    >>> planned_in("{")
+    """
+    try:
+        return load(Planned, body)
+    except Exception:  # whoever claims it says what is wrong with it
+        return None
 
 
 def events_in(rows: Iterable[tuple[int, str]]) -> list[Event]:

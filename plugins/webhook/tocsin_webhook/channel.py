@@ -25,6 +25,7 @@ class WebhookChannel:
         self._config = config
         self._clock = clock
         self._reach = config.reach()
+        self._approved = ""  # the address last found to be without objection
         self._http = http or config.sender(user_agent("tocsin-webhook"), guard=self._reach)
 
     def send(self, message: Message, previous: Receipt | None = None) -> Receipt:  # noqa: ARG002  (nothing to build on)
@@ -41,12 +42,15 @@ class WebhookChannel:
         url = reveal(self._config.url)
         if self._reach is None:
             return self._config.address(url)
+        if url == self._approved:
+            return url
         try:
             objection = self._reach.objection_to_url(url)
         except ValueError as error:
             raise SendError(Reason.CONFIG, f"url: {self._config.url.where}: {error}", permanent=True) from None
         if objection:
             raise SendError(Reason.CONFIG, f"no request to '{host_of(url)}': {objection}", permanent=True)
+        self._approved = url
         return url
 
     def _headers(self, message: Message, body: bytes) -> dict[str, str]:

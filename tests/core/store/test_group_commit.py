@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +27,19 @@ class Bench:
         with self.connection.write() as db:
             db.execute("CREATE TABLE notes (text TEXT NOT NULL UNIQUE)")
         self.fail: Callable[[], None] = lambda: None
-        self.writers = Writers(self.transaction)
+        self.writers = Writers(self.transact)
         self.results: dict[str, Any] = {}
         self.entered, self.open = threading.Event(), threading.Event()
 
-    @contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        with self.connection.write() as db:
-            yield db
+    def transact(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
+        def done_or_not(db: sqlite3.Connection) -> Any:
+            result = work(db)
             self.fail()
+            return result
+
+        result = self.connection.transact(done_or_not)
         self.commits += 1
+        return result
 
     def note(self, text: str) -> Callable[[sqlite3.Connection], str]:
         def work(db: sqlite3.Connection) -> str:
@@ -147,6 +150,102 @@ def test_an_interrupt_of_the_leader_leaves_the_others_their_work(bench: Bench) -
     assert isinstance(bench.results["a"], KeyboardInterrupt) or bench.results["a"] == "again"
     assert bench.notes() >= {"b", "c"} - {name for name in "bc" if isinstance(bench.results[name], KeyboardInterrupt)}
     assert [type(result) for result in bench.results.values()].count(KeyboardInterrupt) == 1
+
+
+def test_what_another_one_raised_leaves_no_trace_in_what_is_done_again(bench: Bench) -> None:
+    rounds: list[str] = []
+
+    def work(name: str) -> Callable[[sqlite3.Connection], int]:
+        def count(db: sqlite3.Connection) -> int:
+            rounds.append(name)
+            db.execute("INSERT INTO notes VALUES (?)", (name,))
+            [number] = db.execute("SELECT count(*) FROM notes").fetchone()
+            return int(number)
+
+        return count
+
+    bench.together(a=work("a"), b=raising(ValueError("no"), work("b")), c=work("c"))
+    assert sorted((bench.results["a"], bench.results["c"])) == [1, 2], "nothing of the first round was left to count"
+    assert bench.notes() == {"a", "c"}
+    assert all(1 <= rounds.count(name) <= 2 for name in "abc")
+
+
+def test_a_thread_that_is_interrupted_while_its_work_is_done_holds_up_none_that_waits_behind_it(bench: Bench) -> None:
+    doing, go_on, gone = threading.Event(), threading.Event(), threading.Event()
+    results: list[str] = []
+
+    def slowly(db: sqlite3.Connection) -> None:
+        doing.set()
+        assert go_on.wait(10)
+
+    def wait_for(waiting: int) -> None:
+        while bench.writers.waiting() != waiting:
+            doing.wait(0)
+
+    def hold(db: sqlite3.Connection) -> None:
+        bench.entered.set()
+        assert bench.open.wait(10)
+
+    behind = threading.Thread(target=lambda: results.append(bench.writers.do(bench.note("behind"))))
+
+    def direct() -> None:
+        wait_for(2)  # the slow one, and the thread of this test
+        behind.start()
+        wait_for(3)
+        bench.open.set()
+        assert doing.wait(10)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        assert gone.wait(10)
+        go_on.set()
+
+    others = [threading.Thread(target=bench.writers.do, args=(work,)) for work in (hold, slowly)]
+    others[0].start()
+    assert bench.entered.wait(10)
+    others[1].start()
+    wait_for(1)
+    others.append(threading.Thread(target=direct))
+    others[2].start()
+    with pytest.raises(KeyboardInterrupt):
+        bench.writers.do(bench.note("interrupted"))
+    gone.set()
+    for thread in (*others, behind):
+        thread.join(10)
+        assert not thread.is_alive()
+    assert results == ["behind"]
+    assert bench.notes() == {"interrupted", "behind"}
+    assert bench.writers.do(bench.note("later")) == "later"
+
+
+class Forgetful(Writers):
+    """Writers of which one thread is struck down before it has woken the next."""
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__(bench.transact, patience=0.01)
+        self.struck = 0
+
+    def _wake(self, piece: Any) -> None:
+        if self.struck == 1:
+            self.struck = 2
+            return
+        super()._wake(piece)
+
+    def _pass_on(self) -> None:
+        if self.struck == 3:
+            self.struck = 4
+            self._led = True
+            return
+        super()._pass_on()
+
+
+@pytest.mark.parametrize("struck", [1, 3], ids=["what is done", "what is still to be done"])
+def test_a_thread_that_is_struck_where_it_stands_leaves_none_waiting_for_ever(bench: Bench, struck: int) -> None:
+    bench.writers = writers = Forgetful(bench)
+    writers.struck = struck
+    names = [f"n{n}" for n in range(8)]
+    bench.together(**{name: bench.note(name) for name in names})
+    assert writers.struck == struck + 1
+    assert {bench.results[name] for name in names} == bench.notes() == set(names)
+    assert writers.do(bench.note("later")) == "later"
 
 
 def test_a_transaction_inside_another_is_refused(bench: Bench) -> None:

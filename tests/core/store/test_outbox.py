@@ -343,3 +343,17 @@ def test_two_workers_never_hold_the_same_delivery(database: Database, write: Wri
     assert len(claimed) == len(set(claimed)) == 40
     outbox.close()
     other.close()
+
+
+def test_what_one_claim_leaves_out_it_does_not_hold_as_well(outbox: Store, write: Writing) -> None:
+    write.add(outbox, "e1", "ops")
+    [lost] = write.lease(outbox, owner="gone")
+    write.add(outbox, "e2", "ops", action=Action.UPDATE, now=NOON + 5 * MINUTE)
+    late = NOON + 16 * MINUTE  # by when e2 need not wait for e1 any longer, and is due before it
+    assert outbox.release(lambda owner: owner != "gone", now=late) == 1
+    write.add(outbox, "e3", "ops", action=Action.UPDATE, now=late)
+    claimed = write.lease(outbox, late, limit=4)
+    assert lost.id in {each.id for each in claimed}
+    left_out = {each.id for each in outbox.deliveries() if each.reason == "coalesced"}
+    assert not left_out & {each.id for each in claimed}
+    assert all(outbox.record([write.delivered(each, late) for each in claimed]))

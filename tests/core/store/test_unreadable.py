@@ -10,7 +10,8 @@ import pytest
 
 from support.outboxes import NOON, Database, Writing
 from tocsin.store.protocol import Store
-from tocsin.store.records import Status
+from tocsin.store.records import Outcome, Status
+from tocsin.store.unreadable import REASON, fault_of
 
 LATER = NOON + timedelta(minutes=5)
 LONG_AGO = NOON - timedelta(days=9)
@@ -52,6 +53,10 @@ def test_a_delivery_that_cannot_be_read_is_dead_and_holds_up_no_other(
     arrived = []
     for _ in range(4):
         for delivery in write.lease(outbox, LATER):
+            if fault := fault_of(delivery):
+                unreadable = Outcome(delivery, LATER, timedelta(0), reason=REASON, detail=fault)
+                assert outbox.record([unreadable]) == [True]
+                continue
             arrived.append(delivery.event.id)
             assert outbox.record([write.delivered(delivery, LATER)]) == [True]
     assert arrived == ["e2", "e3"]
