@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
+from itertools import pairwise
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote
 
@@ -29,7 +32,9 @@ MESSAGE_CAP = 10_000
 PARAMETER_CAP = 5_000
 """Characters that a parameter may take before it is told by its shortened `repr`."""
 
+_PRINTED_WHOLE = (BaseExceptionGroup, NameError, AttributeError)  # later Pythons look for what was meant in the frames
 _SHORT = 200
+_NO_TAGS: frozenset[str] = frozenset()
 
 REPR_CAP = 200
 """Characters kept of a parameter that has no JSON form."""
@@ -89,7 +94,9 @@ def event_of(
     started = attempt.started if attempt else None
     message = new_state.message or ""
     failed = isinstance(new_state.result, BaseException)
-    secrets = secrets_in(context.get("parameters") or {}) if message or failed else ()
+    parameters = context.get("parameters")
+    secrets = secrets_in(parameters) if parameters and (message or failed) else ()
+    tags = subject.tags
     event = Event.of_change(
         ("tocsin", run_id, task_run_id, map_index, count, loop_count, kind.__name__),
         time=clock.now() if time is None else time,
@@ -106,7 +113,7 @@ def event_of(
         max_attempts=getattr(subject, "max_retries", 0) + 1,
         loop_count=loop_count,
         message=_beginning(message, secrets) if message else "",
-        tags=frozenset(subject.tags).union(flow_tags),
+        tags=frozenset(tags).union(flow_tags) if tags or flow_tags else _NO_TAGS,
         parameters=context.get("plain_parameters", {}),
         exception=summary_of(new_state.result, secrets) if failed else None,
         duration=clock.monotonic() - started if started is not None and isinstance(new_state, Finished) else None,
@@ -179,10 +186,56 @@ def summary_of(result: Any, secrets: Collection[str] = ()) -> ExceptionSummary |
         message = str(result)
     except Exception:  # somebody else's __str__
         message = f"<{type(result).__name__}>"
-    text = "".join(traceback.format_exception(result))
+    text = _printed(result)
     # more than is kept is looked at: a secret that is cut in two is not known again
     text = tail(mask(tail(text, 2 * TRACEBACK_CAP), secrets), TRACEBACK_CAP)
     return ExceptionSummary(type(result).__name__, _beginning(message, secrets), text)
+
+
+def _printed(error: BaseException) -> str:
+    r"""An exception with its traceback, as Python prints it.
+
+    >>> _printed(ValueError("no rows"))
+    'ValueError: no rows\n'
+    """
+    explained = error.__cause__ is not None or (error.__context__ is not None and not error.__suppress_context__)
+    if explained or isinstance(error, _PRINTED_WHOLE) or hasattr(sys, "tracebacklimit"):
+        return "".join(traceback.format_exception(error))
+    frames = [_frame_printed(_Frame(each)) for each in _each(error.__traceback__)]
+    if any(one == next_ for one, next_ in pairwise(frames)):  # Python counts those that repeat
+        return "".join(traceback.format_exception(error))
+    heading = ["Traceback (most recent call last):\n"] if frames else []
+    return "".join([*heading, *frames, *traceback.format_exception_only(error)])
+
+
+def _each(found: TracebackType | None) -> Iterator[TracebackType]:
+    while found is not None:
+        yield found
+        found = found.tb_next
+
+
+class _Frame:
+    """A place in a function, at which a traceback passes; two of one place are equal."""
+
+    __slots__ = ("place", "traceback")
+
+    def __init__(self, found: TracebackType) -> None:
+        code = found.tb_frame.f_code
+        self.place = code.co_filename, code, found.tb_lasti, found.tb_lineno
+        self.traceback: TracebackType | None = found
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Frame) and self.place == other.place
+
+    def __hash__(self) -> int:
+        return hash(self.place)
+
+
+@lru_cache(maxsize=512)
+def _frame_printed(frame: _Frame) -> str:
+    """What is printed of a frame. Most failures pass the same ones, and to find their lines takes long."""
+    found, frame.traceback = frame.traceback, None  # which would keep all that the frame holds
+    return "".join(traceback.format_tb(found, limit=1))
 
 
 def _beginning(text: str, secrets: Collection[str]) -> str:

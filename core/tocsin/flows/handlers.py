@@ -135,6 +135,7 @@ class Notify:
 
     channel: str
     filter: Filter | None = None
+    respect_routes: bool = False
 
     def __call__(self, subject: Task | Flow, old_state: State, new_state: State) -> State:  # noqa: ARG002
         """Leave the state as it is."""
@@ -143,13 +144,16 @@ class Notify:
         return new_state
 
 
-def notify(channel: str, when: str | Filter | None = None) -> Notify:
-    """A state handler that sends state changes durably to `channel`, only those that pass `when` if it is given."""
+def notify(channel: str, when: str | Filter | None = None, *, respect_routes: bool = False) -> Notify:
+    """A state handler that sends state changes durably to `channel`, only those that pass `when` if it is given.
+
+    It sends whatever the routes of the config do. With `respect_routes` it does not where one of them stops.
+    """
     if isinstance(when, str):
         from tocsin_hooks import filters
 
-        return Notify(channel, filters.when(when))
-    return Notify(channel, when)
+        return Notify(channel, filters.when(when), respect_routes)
+    return Notify(channel, when, respect_routes)
 
 
 def checked_handlers(owner: str, handlers: Iterable[StateHandler] | None) -> list[StateHandler]:

@@ -6,8 +6,8 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from tocsin.flows.context import context
+from tocsin.masked import masked
 from tocsin.options import config
-from tocsin_hooks.masking import mask
 from tocsin_hooks.states import State
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _HTML = """\
 def slack_message_formatter(tracked_obj: Task | Flow, state: State, backend_info: bool = True) -> dict[str, Any]:
     """The JSON of a note: one attachment with the state's colour, the state as title, and what the state says."""
     said = error_in(state)
-    text = f"```{said}```" if said else cut(masked(state.message))
+    text = f"```{said}```" if said else cut(masked(state.message)) or None
     attachment: dict[str, Any] = {
         "fallback": "State change notification",
         "color": state.color,
@@ -75,11 +75,6 @@ def cut(text: str | None, cap: int = CAP) -> str | None:
     ('abcd…', None)
     """
     return text if text is None or len(text) <= cap else f"{text[: cap - 1]}…"
-
-
-def masked(text: str | None) -> str | None:
-    """A text without what is or looks like a secret, of which more than its beginning is never read."""
-    return text if text is None else mask(text[: 2 * CAP])
 
 
 def error_in(state: State) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from dataclasses import dataclass, field
 
+from tocsin.masked import logger
 from tocsin_hooks.secrets import redact
 
-_log = logging.getLogger("tocsin.hub")
+_log = logger("tocsin.hub")
 
 _MOST = 20  # different words kept
 

@@ -7,18 +7,20 @@ from datetime import datetime, timedelta
 
 from tocsin.crashpoints import Point, reached
 from tocsin.hub import escalating, flapping, heartbeats, throttling, watching
+from tocsin.hub.draft import Draft
 from tocsin.hub.facts import FLAP, SOURCE
 from tocsin.hub.flush import flush
 from tocsin.hub.groups import GROUP
 from tocsin.hub.intake import resume, take, tell_all
 from tocsin.hub.muting import MUTED
 from tocsin.hub.policy import Policy
-from tocsin.hub.silencing import META, version_of
+from tocsin.hub.rerouting import Rerouting
+from tocsin.hub.silencing import META, VERSION, version_of
 from tocsin.hub.turn import SILENCE, Result, Turn, join, silences_of
 from tocsin.identity import Process
 from tocsin.routing.grouping import Group, Kind
 from tocsin.routing.moments import utc
-from tocsin.routing.router import Route
+from tocsin.routing.router import Route, Target
 from tocsin.routing.silences import SilenceIndex
 from tocsin.store.coding import load
 from tocsin.store.protocol import Transaction
@@ -62,9 +64,11 @@ class Engine:
         self._silences = SilenceIndex((), policy.filters)
         self._version: str | None = None
 
-    def turn(self, tx: Transaction, now: datetime) -> Turn:
-        """The work on one moment."""
-        return Turn(tx, self.policy, utc(now), self._index(tx), attended_since=self.attended_since)
+    def turn(self, tx: Transaction, now: datetime, names: Sequence[tuple[str, str]] = ()) -> Turn:
+        """The work on one moment, for which the documents of these kinds and keys are needed in any case."""
+        draft = Draft(tx)
+        draft.documents([(META, VERSION), *names])
+        return Turn(draft, self.policy, utc(now), self._index(draft), attended_since=self.attended_since)
 
     def _index(self, tx: Transaction) -> SilenceIndex:
         version = version_of(tx)
@@ -97,18 +101,28 @@ class Engine:
                 tx.put(Cell(SOURCE, key, str(incident.number), parent, incident.key))
 
     def take(
-        self, tx: Transaction, event: Event, extra: Sequence[Route] = (), *, now: datetime, token: str | None = None
+        self,
+        tx: Transaction,
+        event: Event,
+        extra: Sequence[Route] = (),
+        *,
+        now: datetime,
+        token: str | None = None,
+        moved: Rerouting | None = None,
+        targets: Sequence[Target] | None = None,
     ) -> Result:
         """Decide what an event means and plan what follows; nothing does from a run that was declared dead.
 
-        `token` is that of the run in this process, if it runs here.
+        `token` is that of the run in this process, if it runs here. `moved` is what a plugin wants; with `targets` no
+        route is asked.
         """
-        turn = self.turn(tx, now)
+        turn = self.turn(tx, now, [(heartbeats.HEARTBEAT, join(event.run_id))])
         if refused := heartbeats.refusal(turn, event, token):
             return Result(event, kept=False, refused=refused)
-        result = take(turn, event, extra)
+        result = take(turn, event, extra, targets, moved)
         if heartbeats.ends(event):
             heartbeats.forget(turn, event, token)
+            turn.tx.write()
         return result
 
     def bury(self, tx: Transaction, key: str, process: Process, how: str = "", *, now: datetime) -> Result:
@@ -141,14 +155,14 @@ class Engine:
     def end_of_run(self, tx: Transaction, *, now: datetime) -> Result:
         """Tell the groups that wait for more, and decide what waits for a source: nobody may do it later."""
         turn = self.turn(tx, now)
-        for cell in tx.cells(MUTED, parent="hold"):
+        for cell in turn.tx.cells(MUTED, parent="hold"):
             resume(turn, cell.key)
         tell_all(turn)
-        for cell in tx.cells(GROUP):
+        for cell in turn.tx.cells(GROUP):
             group = turn.memory(Group, GROUP, cell.key)
             if cell.due_at is not None and group is not None and group.kind is not Kind.DIGEST:
                 flush(turn, cell.key, timed=True)
-        for cell in tx.cells(flapping.MARK):
+        for cell in turn.tx.cells(flapping.MARK):
             flapping.mark(turn, cell.key)
         tell_all(turn)
         return turn.result()

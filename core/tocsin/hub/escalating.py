@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from tocsin.hub.facts import StoredFacts
 from tocsin.hub.groups import GROUP, MEMBER, items_of, write_group, write_member
-from tocsin.hub.stages import Case, Ruling, silence
+from tocsin.hub.stages import Case, Ruling, silence, window
 from tocsin.hub.turn import Turn, join
 from tocsin.routing import escalation as steps
 from tocsin.routing.escalation import EscalationMemory, Send
@@ -79,10 +79,9 @@ def look(turn: Turn, key: str) -> None:
     if advanced.lapsed:
         firing = [_unacknowledged(turn, member) for member in firing]
     for send in advanced.sends:
-        group, firing = _send(turn, group, firing, doc, send)
-    newest = max(firing, key=lambda m: (m.at, m.key))
+        _send(turn, group, firing, doc, send)
     for reason in advanced.skipped:
-        turn.suppress(newest.event, "escalation", reason, rule=doc.name, route=doc.route)
+        turn.suppress(_newest(firing).event, "escalation", reason, rule=doc.name, route=doc.route)
     if advanced.memory is None:
         turn.tx.drop(ESCALATION, key)
     else:
@@ -111,25 +110,27 @@ def _sleep(turn: Turn, key: str, doc: Escalating, escalation: Escalation, by: st
 
 
 def _is_held_up(turn: Turn, key: str, doc: Escalating, firing: list[Member]) -> bool:
-    """Whether all that is wrong is silenced by now: steps that are due are taken when it no longer is."""
+    """Whether all that is wrong is silenced or muted by now: steps that are due are taken when it no longer is."""
     cell = turn.tx.cell(ESCALATION, key)
     if cell is None or (cell.due_at is not None and turn.now < cell.due_at):
         return False
-    rulings = [_silenced(turn, doc, member) for member in firing]
+    rulings = [_muted(turn, doc, member) for member in firing]
     held = [ruling for ruling in rulings if ruling is not None]
     if len(held) < len(firing):
         return False
     until = min((ruling.until for ruling in held if ruling.until is not None), default=None)
     turn.remember(ESCALATION, key, doc, due=until, parent=doc.group)
-    turn.suppress(firing[0].event, "silence", held[0].reason, rule=held[0].rule, route=doc.route)
+    turn.suppress(firing[0].event, held[0].stage, held[0].reason, rule=held[0].rule, route=doc.route, verdict="waits")
     return True
 
 
-def _silenced(turn: Turn, doc: Escalating, member: Member) -> Ruling | None:
+def _muted(turn: Turn, doc: Escalating, member: Member) -> Ruling | None:
     event, incident = turn.event(member.event), turn.incident(member.number)
     if event is None or incident is None:
         return None
-    return silence(Case(event, member.key, Target("", doc.route), incident), StoredFacts(turn, event))
+    target = Target("", doc.route, options=turn.policy.options(doc.route))
+    case, facts = Case(event, member.key, target, incident), StoredFacts(turn, event)
+    return silence(case, facts) or window(case, facts)
 
 
 def _window_open(turn: Turn, escalation: Escalation) -> bool | None:
@@ -146,33 +147,64 @@ def _unacknowledged(turn: Turn, member: Member) -> Member:
     return member
 
 
-def _send(turn: Turn, group: Group, firing: list[Member], doc: Escalating, send: Send) -> tuple[Group, list[Member]]:
-    """Tell the channels of a step; one that only hears of the group by this hears of its recovery, too."""
-    newest = max(firing, key=lambda m: (m.at, m.key))
-    event = turn.event(newest.event)
-    if event is None:
-        return group, firing
+def _send(turn: Turn, group: Group, firing: list[Member], doc: Escalating, send: Send) -> None:
+    """Tell the channels of a step; one that hears of an incident in another group already is told there."""
+    begun = f"escalation {doc.name} {group.thread} {doc.memory.started_at} {send.round}.{send.step}"
     for channel in send.channels:
-        log, own = group.channels.get(channel), any(channel in m.told for m in firing)
-        planned = Planned(
-            channel, doc.route, Action.REPEAT if own else Action.OPEN, reason=Why.ESCALATION, thread=group.thread,
-            incident=group.name, opened_at=min(m.since for m in firing),
-            nonce=f"escalation {doc.name} {group.thread} {doc.memory.started_at} {send.round}.{send.step}",
-            group=group.labels,
-            events=tuple(m.event for m in firing), items=items_of(firing), count=len(firing), say=send.say,
-            hides=max(m.hides for m in firing),
-        )  # fmt: skip
-        if not turn.plan(event, planned, newest.number):
-            continue
-        extra = log.extra if log is not None else not own
-        log = Log(turn.now, 1 if log is None else log.count + 1, extra)
-        group = replace(group, channels={**group.channels, channel: log})
-        firing = [_told(group, member, channel, doc.route) for member in firing]
-    cell = turn.tx.cell(GROUP, group.key)
-    write_group(turn, group, None if cell is None else cell.due_at)
-    for member in firing:
-        write_member(turn, member)
-    return group, firing
+        homes: dict[str, list[Member]] = {}
+        for member in firing:
+            home = _home(turn, member, channel)
+            homes.setdefault(home.group, []).append(home)
+        for key, members in homes.items():
+            if (place := turn.memory(Group, GROUP, key)) is not None:
+                _tell(turn, place, members, doc, send, channel, begun)
+
+
+def _home(turn: Turn, member: Member, channel: str) -> Member:
+    """The incident as a member of the group in which the channel hears of it; of its own, if it has not yet heard.
+
+    The pages of two escalations, and the recovery, belong to one thread.
+    """
+    known = [m for m in turn.memories(Member, MEMBER, subject=member.key) if m.number == member.number]
+    own = next((m for m in known if m.group == member.group), member)
+    others = (m for m in known if channel in m.told and not m.recovered)
+    return own if channel in own.told else next(others, own)
+
+
+def _tell(
+    turn: Turn, group: Group, members: list[Member], doc: Escalating, send: Send, channel: str, begun: str
+) -> None:
+    """Tell a channel of members of a group, unless it is told at this very moment anyway.
+
+    One that only hears of the group by this hears of its recovery, too.
+    """
+    log, own = group.channels.get(channel), [m for m in members if channel in m.told]
+    if log is not None and log.sent_at == turn.now and own:
+        reason = f"{send.reason}: the channel is told of it at this very moment anyway"
+        turn.suppress(_newest(own).event, "escalation", reason, rule=doc.name, route=doc.route, channel=channel)
+        members = [m for m in members if m not in own]
+    newest = _newest(members) if members else None
+    event = None if newest is None else turn.event(newest.event)
+    if newest is None or event is None:
+        return
+    planned = Planned(
+        channel, doc.route, Action.REPEAT if own else Action.OPEN, reason=Why.ESCALATION, thread=group.thread,
+        incident=group.name, opened_at=min(m.since for m in members), nonce=begun, group=group.labels,
+        events=tuple(m.event for m in members), items=items_of(members), count=len(members), say=send.say,
+        hides=max(m.hides for m in members),
+    )  # fmt: skip
+    if not turn.plan(event, planned, newest.number):
+        return
+    extra = log.extra if log is not None else not own
+    log = Log(turn.now, 1 if log is None else log.count + 1, extra)
+    group = replace(group, channels={**group.channels, channel: log})
+    write_group(turn, group, turn.tx.due(GROUP, group.key))
+    for member in members:
+        write_member(turn, _told(group, member, channel, doc.route))
+
+
+def _newest(members: list[Member]) -> Member:
+    return max(members, key=lambda m: (m.at, m.key))
 
 
 def _told(group: Group, member: Member, channel: str, route: str) -> Member:

@@ -117,8 +117,7 @@ def look(turn: Turn, key: str) -> None:
 
 
 def _write(turn: Turn, group: Group, member: Member) -> None:
-    cell = turn.tx.cell(GROUP, group.key)
-    write_group(turn, group, None if cell is None else cell.due_at)
+    write_group(turn, group, turn.tx.due(GROUP, group.key))
     write_member(turn, member)
 
 

@@ -33,6 +33,7 @@ from tocsin.routing.grouping import (
     repeat_due,
     told,
 )
+from tocsin.routing.past import told_before, with_past
 from tocsin.store.records import Planned
 from tocsin_hooks.channels import Capability
 from tocsin_hooks.messages import Action, Why
@@ -94,6 +95,9 @@ class _Telling:
             return True
         log = self.group.channels.get(channel)
         number = 1 if log is None else log.count + 1
+        before = told_before(self.group, self.members.values(), telling, channel)
+        several = (*telling.members, *before)
+        count = len(several) + (self.group.forgotten.get(channel, 0) if telling.action is Action.RECOVER else 0)
         usual = self.group.kind is Kind.SINGLE and telling.action is not Action.REPEAT and telling.reason != Why.CALM
         planned = Planned(
             channel,
@@ -103,13 +107,13 @@ class _Telling:
             telling.reason,
             self.group.thread,
             self.group.name,
-            min(m.since for m in telling.members),
+            min(m.since for m in several),
             nonce="" if usual else f"{self.group.thread} {number}",
             group=self.group.labels if self.group.kind is Kind.GROUP else {},
-            events=tuple(m.event for m in telling.members),
-            items=items_of(telling.members),
-            count=len(telling.members),
-            recovered=sum(1 for m in telling.members if m.recovered),
+            events=tuple(dict.fromkeys(m.event for m in several)),
+            items=items_of(several),
+            count=count,
+            recovered=sum(1 for m in telling.members if m.recovered) + count - len(telling.members),
             silent=telling.silent,
             hides=max(m.hides for m in telling.members),
             acknowledged_by=next((m.acked_by for m in telling.members if m.acked_by), ""),
@@ -175,6 +179,7 @@ class _Telling:
             if is_over(member) or (member.recovered and not member.told and not member.frozen):
                 drop_member(turn, member)
                 del self.members[member.key]
+                self.group = with_past(self.group, member)
                 suppress_untold(turn, self.group, member)
             else:
                 write_member(turn, member)

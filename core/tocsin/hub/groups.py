@@ -8,8 +8,18 @@ from datetime import datetime, timedelta
 
 from tocsin.hub.stages import Case
 from tocsin.hub.turn import Turn, join
-from tocsin.routing.grouping import Group, Kind, Member, To, due_after_problem, face_of, next_tick
+from tocsin.routing.grouping import (
+    Group,
+    Kind,
+    Member,
+    Past,
+    To,
+    due_after_problem,
+    face_of,
+    next_tick,
+)
 from tocsin.routing.moments import utc
+from tocsin.routing.past import without_past
 from tocsin.routing.router import Target
 from tocsin.routing.words import one_line, reason_of
 from tocsin.settings.alerts import Grouping
@@ -46,7 +56,7 @@ def place(turn: Turn, case: Case) -> None:
     if case.incident is None:
         _place_event(turn, case)
         return
-    group = _named(home_of(turn, case), target.channel)
+    group = without_past(_named(home_of(turn, case), target.channel), case.key)
     write_member(turn, join_group(turn, group, case))
     _schedule(turn, group, case)
     turn.note("group", "passes", _words(group), route=target.route, channel=target.channel, rule=group.name)
@@ -80,14 +90,14 @@ def suppress_untold(turn: Turn, group: Group, member: Member) -> None:
 def collect(turn: Turn, case: Case, until: datetime | None, window: str = "") -> None:
     """Put an event into the digest of its route, or of the window that mutes it, which leaves at `until`."""
     key = join("digest", case.target.route, window)
-    cell = turn.tx.cell(GROUP, key)
+    before = turn.tx.due(GROUP, key)
     group = turn.memory(Group, GROUP, key) or Group(
         key, Kind.DIGEST, case.target.route, delivery_id(case.event.id, key), f"digest of {case.target.route}",
         turn.now, window=window,
     )  # fmt: skip
     member = turn.memory(Member, MEMBER, join(key, case.key))
     write_member(turn, joined(group, member, case))
-    due = until if cell is None or cell.due_at is None else cell.due_at
+    due = until if before is None else before
     write_group(turn, group, due)
     digest = case.target.options.digest
     turn.note("group", "collected", f"leaves with a digest at {due:%Y-%m-%d %H:%M:%S} UTC" if due else "collected",
@@ -99,6 +109,9 @@ def collect(turn: Turn, case: Case, until: datetime | None, window: str = "") ->
 def _place_event(turn: Turn, case: Case) -> None:
     options = case.target.options.group
     key = join("events", case.target.route, *([case.event.id] if options is None else _values(case.event, options)))
+    if options is None and not case.held:  # a group of its own, for an event that was not there before
+        turn.tx.none_yet(GROUP, key, below=MEMBER)
+        turn.tx.none_yet(MEMBER, join(key, case.key))
     group = turn.memory(Group, GROUP, key) or Group(
         key, Kind.EVENTS, case.target.route, delivery_id(case.event.id, key), case.target.route, turn.now,
         {} if options is None else labels_of(case.event, options),
@@ -181,8 +194,7 @@ def joined(group: Group, member: Member | None, case: Case) -> Member:
 
 def _schedule(turn: Turn, group: Group, case: Case) -> None:
     options = case.target.options.group if group.kind in (Kind.GROUP, Kind.EVENTS) else None
-    cell = turn.tx.cell(GROUP, group.key)
-    before = None if cell is None else cell.due_at
+    before = turn.tx.due(GROUP, group.key)
     due = due_after_problem(group, options or AT_ONCE, before, utc(case.event.time), turn.now)
     due = turn.now if case.resumed else due
     write_group(turn, group, due)
@@ -209,7 +221,7 @@ MOST_ITEMS = 50
 """How many of a group's members a message carries; it says how many there are."""
 
 
-def items_of(members: Sequence[Member], *, at_least: int = 2) -> tuple[Item, ...]:
+def items_of(members: Sequence[Member | Past], *, at_least: int = 2) -> tuple[Item, ...]:
     """What a message shows of several members; of fewer than `at_least` nothing: the event says it all."""
     if len(members) < at_least:
         return ()

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from tocsin.clock import Clock
 from tocsin.crashpoints import Point, reached
@@ -14,14 +15,16 @@ from tocsin.hub import heartbeats
 from tocsin.hub.counters import Counters
 from tocsin.hub.engine import Engine
 from tocsin.hub.heart import Heart
+from tocsin.hub.judged import Judged
 from tocsin.hub.notes import Note, Plain, channels_of, routes_of
 from tocsin.hub.outbox import Outbox
 from tocsin.hub.policy import Policy
-from tocsin.hub.relevance import may_match
 from tocsin.hub.replaced import settled_event
+from tocsin.hub.rerouting import Rerouting, rerouting
 from tocsin.hub.spill import Spill, SpillError, spill_path
 from tocsin.hub.turn import Result
 from tocsin.identity import Process
+from tocsin.masked import logger
 from tocsin.plugins.calls import Hooks
 from tocsin.routing.router import Route
 from tocsin.settings import Config
@@ -31,7 +34,9 @@ from tocsin_hooks.events import Event
 from tocsin_hooks.filters import Filter
 from tocsin_hooks.states import State, family
 
-_log = logging.getLogger("tocsin.hub")
+_log = logger("tocsin.hub")
+
+_NO_CONTEXT: Mapping[str, Any] = {}
 
 REPLAY_EVERY = timedelta(seconds=5)
 """How often it is tried at most to store what waits in the spill file."""
@@ -53,11 +58,12 @@ class Hub:
         self.clock = clock
         self.outbox = outbox
         self.counters = Counters()
+        hooks.on_hung = self.counters.note
         self.on_timer: Callable[[], None] = _nothing
         """Called when something may have to be done at another time than before."""
         self.heart: Heart | None = None
         """Tells others that the runs of this process are under way."""
-        self._relevant: dict[tuple[str, type[State]], bool] = {}
+        self._judged = Judged()
         self._replays_at: datetime = datetime.min.replace(tzinfo=UTC)
 
     @classmethod
@@ -78,38 +84,31 @@ class Hub:
 
     # ------------------------------------------------------------ publishing
 
-    def wants(self, state: State, task: object | None) -> bool:
-        """Whether a change into `state` can interest anybody: if not, no event need be built."""
-        subject = "flow" if task is None else "task"
-        kind = type(state)
-        if (relevant := self._relevant.get((subject, kind))) is None:
-            relevant = self._routes_want(subject, kind)
-            self._relevant[subject, kind] = relevant
-        if relevant or self.hooks.observes(subject, family(kind)):
-            return True
-        if self.heart is not None and task is None and (state.is_running() or state.is_finished()):
-            return True
-        return self._ends_incidents(kind) and self._any_open()
+    def wants(self, state: State, task: object | None, context: Mapping[str, Any] = _NO_CONTEXT) -> bool:
+        """Whether a change into `state` can interest anybody: if not, no event need be built.
 
-    def _ends_incidents(self, kind: type[State]) -> bool:
-        return self.outbox is not None and "Success" in family(kind)
-
-    def _any_open(self) -> bool:
+        `context` is that of the run; without it, it may be a change of any flow and task.
+        """
+        subject, names = "flow" if task is None else "task", family(type(state))
+        if self.hooks.observes(subject, names):
+            return True
+        if task is None and self.heart is not None and (state.is_running() or state.is_finished()):
+            return True
+        outbox = self.outbox
+        if outbox is None:
+            return False
+        interest = outbox.policy.interest(subject, names)
+        if interest.never and not interest.ends:
+            return False
+        flow, name = context.get("flow_name"), "" if task is None else getattr(task, "name", None)
         try:
-            return self.outbox is not None and self.outbox.store.any_open()
+            if not flow or name is None:
+                return not interest.never or outbox.store.any_open()
+            if interest.covers(flow, name):
+                return True
+            return interest.ends and outbox.may_be_open(flow, name, context.get("map_index"))
         except StoreError:
             return True  # nobody can tell: publish, and let the spill file keep it
-
-    def _routes_want(self, subject: str, kind: type[State]) -> bool:
-        if self.outbox is None:
-            return False
-        policy, names = self.outbox.policy, family(kind)
-        filters = [route.filter for route in policy.router.routes]
-        if policy.tracks:
-            filters.append(policy.router.opens)
-        if policy.keep_all or (subject == "flow" and policy.watches):
-            return True
-        return any(f is None or may_match(f, names, subject) for f in filters)
 
     def publish(self, event: Event, state: State, notes: Sequence[Note] = ()) -> State:
         """Settle a change, commit what routes make of it, then tell the observers. Returns the settled state.
@@ -165,13 +164,30 @@ class Hub:
         extra = self._code_routes(notes)
         token = None if self.heart is None else self.heart.token(event.run_id)
         ends = heartbeats.ends(event) and (late or token is not None)
-        if not (ends or outbox.matters(event, extra)):
+        if not outbox.policy.asks_python:
+            return self._taken(outbox, event, extra, token, ends=ends)
+        with self._judged.heard() as verdicts:
+            result = self._taken(outbox, event, extra, token, ends=ends)
+        own = self._judged.tell(verdicts, outbox, self.clock)
+        for each in own:
+            self._settled(outbox, each)
+        return result.along_with(own)
+
+    def _taken(self, outbox: Outbox, event: Event, extra: Sequence[Route], token: str | None, *, ends: bool) -> Result:
+        moved = self.rerouting(event, extra)
+        if not (ends or moved or outbox.matters(event, extra)):
             return Result(event, kept=False)
-        result = outbox.take(event, extra, now=self.clock.now(), token=token)
+        result = outbox.take(event, extra, now=self.clock.now(), token=token, moved=moved)
         if ends and self.heart is not None:
             self.heart.forget(event)
         self._settled(outbox, result)
         return result
+
+    def rerouting(self, event: Event, extra: Sequence[Route] = ()) -> Rerouting | None:
+        """What a plugin wants of where an event goes, if one does."""
+        if self.outbox is None or not self.hooks.routes:
+            return None
+        return rerouting(self.hooks, self.outbox.policy, event, extra, self.counters.say_once)
 
     def bury(self, key: str, process: Process, how: str = "") -> bool:
         """Declare dead, and announce, the run of that key, whose `process` has ended, as `how` says.
@@ -220,7 +236,6 @@ class Hub:
         result = self.outbox.prepare(self.clock.now(), engine)
         self.outbox = replace(self.outbox, engine=engine)
         self._settled(self.outbox, result)
-        self._relevant = {}
         self.on_timer()
 
     def owed_at(self) -> datetime | None:
@@ -275,7 +290,9 @@ class Hub:
     # ------------------------------------------------------------ when the store refuses
 
     def _spill(self, outbox: Outbox, event: Event, notes: Sequence[Note], error: Exception) -> None:
-        channels = channels_of(self._code_routes(notes), lambda wanted: wanted.matches(event))
+        stopped = bool(notes) and outbox.policy.router.stops(event)
+        own = [route for route in self._code_routes(notes) if not (stopped and route.respects)]
+        channels = channels_of(own, lambda wanted: wanted.matches(event))
         with self.counters.lock:
             try:
                 outbox.spill.add(event, channels)

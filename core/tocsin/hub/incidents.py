@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import lru_cache
 
 from tocsin_hooks.events import Event
 from tocsin_hooks.filters import Filter, value_of
+
+WATCH, OWN = "watch", "tocsin.filters"
+"""The sources of events that tocsin makes itself, of watches and of filters that raise: no route has to open them."""
 
 
 def incident_key(event: Event, labels: Sequence[str]) -> str:
@@ -14,7 +18,7 @@ def incident_key(event: Event, labels: Sequence[str]) -> str:
     A mapped child is a subject of its own: that one child succeeded says nothing about another. So is each watch. What
     has none of `labels` is known by all those that it has, as an alert is that knows no flows.
     """
-    if event.source == "watch":
+    if event.source == WATCH:
         return "/".join(filter(None, ("watch", event.labels.get("watch", ""), event.run_id)))
     values = [_text(value_of(event, label)) for label in labels]
     if not any(values):
@@ -22,7 +26,52 @@ def incident_key(event: Event, labels: Sequence[str]) -> str:
         values = [f"{name}={value}" for name, value in sorted(own.items()) if value] or values
     if event.map_index is not None:
         values.append(f"[{event.map_index}]")
-    key = "/".join(value.replace("%", "%25").replace("/", "%2F") for value in values)
+    return _storable("/".join(map(_escaped, values)))
+
+
+def key_by_names(
+    labels: tuple[str, ...], *, project: str, flow: str, task: str, map_index: int | None = None
+) -> str | None:
+    """The key of a change of that flow, or of that task in it; None where it takes more to tell. Quick.
+
+    >>> key_by_names(("flow", "task"), project="", flow="etl", task="load", map_index=3)
+    'etl/load/[3]'
+    >>> key_by_names(("flow", "team"), project="", flow="etl", task="load")
+    """
+    around, named = _around_task(labels, project, flow)
+    if not (named or (task and len(around) > 1)):
+        return None
+    key = (_escaped(task) if "/" in task or "%" in task else task).join(around)
+    if map_index is not None:
+        key = f"{key}/[{map_index}]"
+    return key if key.isascii() else _storable(key)
+
+
+@lru_cache(maxsize=256)
+def _around_task(labels: tuple[str, ...], project: str, flow: str) -> tuple[tuple[str, ...], bool]:
+    """What of a key stands around the names of tasks, and whether there is more than separators to it.
+
+    >>> _around_task(("project", "flow", "task"), "", "etl"), _around_task(("flow", "team"), "", "etl")
+    ((('/etl/', ''), True), ((), False))
+    """
+    names = {"project": _escaped(project), "flow": _escaped(flow)}
+    if not names.keys() | {"task"} >= set(labels):
+        return (), False
+    around = [""]
+    for place, label in enumerate(labels):
+        around[-1] += ("/" if place else "") + names.get(label, "")
+        if label == "task":
+            around.append("")
+    return tuple(around), any(names.get(label) for label in labels)
+
+
+def _escaped(value: str) -> str:
+    return value.replace("%", "%25").replace("/", "%2F")
+
+
+def _storable(key: str) -> str:
+    if key.isascii():
+        return key
     return key.encode("utf-8", "backslashreplace").decode()  # half characters, which no database takes
 
 
@@ -40,4 +89,13 @@ def ends_incident(event: Event, opens: Filter | None = None) -> bool:
     """
     if not event.state and opens is not None:
         return not opens.matches(event)
-    return event.is_a("Success") and not event.is_a("Skipped") and not event.is_a("Mapped")
+    return may_end(event.state_family)
+
+
+def may_end(state_family: Collection[str]) -> bool:
+    """Whether what enters a state of this family shows that its problem is over.
+
+    >>> may_end(("Cached", "Success", "Finished")), may_end(("Skipped", "Success", "Finished"))
+    (True, False)
+    """
+    return "Success" in state_family and "Skipped" not in state_family and "Mapped" not in state_family

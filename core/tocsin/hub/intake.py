@@ -10,8 +10,9 @@ from tocsin.hub import escalating, flapping, watching
 from tocsin.hub.facts import AFTER, SOURCE, StoredFacts
 from tocsin.hub.flush import flush
 from tocsin.hub.groups import DIGESTED, GROUP, MEMBER, Digested, collect, place, write_group, write_member
-from tocsin.hub.incidents import ends_incident, incident_key
+from tocsin.hub.incidents import OWN, WATCH, ends_incident, incident_key
 from tocsin.hub.muting import MUTED, Muted, mute
+from tocsin.hub.rerouting import Rerouting, rerouted
 from tocsin.hub.silencing import end, over_with
 from tocsin.hub.stages import DIGEST, NOTICE, Case, rule
 from tocsin.hub.turn import Result, Turn, join
@@ -35,8 +36,14 @@ class Taken:
     closing: bool = False
 
 
-def take(turn: Turn, event: Event, extra: Sequence[Route] = (), targets: Sequence[Target] | None = None) -> Result:
-    """Decide what an event means and plan what follows. `extra` are routes from code.
+def take(
+    turn: Turn,
+    event: Event,
+    extra: Sequence[Route] = (),
+    targets: Sequence[Target] | None = None,
+    moved: Rerouting | None = None,
+) -> Result:
+    """Decide what an event means and plan what follows. `extra` are routes from code, `moved` is what a plugin wants.
 
     With `targets` no route is asked: a watch says itself whom to tell.
     """
@@ -44,6 +51,7 @@ def take(turn: Turn, event: Event, extra: Sequence[Route] = (), targets: Sequenc
     if (sequence := tx.sequence_of(event.id)) is not None:
         return Result(event.replace(sequence=sequence), known=True)
     decision = policy.router.decide(event, extra) if targets is None else Decision(tuple(targets), bool(targets))
+    decision = rerouted(decision, moved, policy)
     problem = is_problem(turn, event, decision)
     key = incident_key(event, policy.key)
     before = tx.incident(key)
@@ -89,7 +97,7 @@ def _is_from_before(event: Event, incident: Incident) -> bool:
 
 def is_problem(turn: Turn, event: Event, decision: Decision) -> bool:
     """Whether an event opens, or goes on with, an incident."""
-    if event.source == watching.SOURCE:
+    if event.source in (WATCH, OWN):
         return not ends_incident(event)
     opens = turn.policy.router.opens
     return opens is not None and (turn.policy.tracks or bool(decision.targets)) and opens.matches(event)
@@ -118,6 +126,12 @@ def _case(event: Event, key: str, target: Target, taken: Taken, *, problem: bool
 def _note_routes(turn: Turn, event: Event, decision: Decision, *, problem: bool) -> None:
     for target in decision.targets:
         turn.note("route", "passes", "claims the event", route=target.route, channel=target.channel, rule=target.route)
+    for target in decision.stopped:
+        reason = "a route of the config stops, and the code respects that"
+        turn.suppress(event.id, "route", reason, rule=target.route, route=target.route, channel=target.channel)
+    for target in decision.kept_back:
+        reason = f"plugin '{decision.plugin}' keeps it back"
+        turn.suppress(event.id, "plugin", reason, rule=decision.plugin, route=target.route, channel=target.channel)
     for route in decision.nowhere:
         turn.suppress(event.id, "route", "the route sends nowhere, on purpose", rule=route, route=route)
     if problem and not decision.matched:
@@ -127,13 +141,17 @@ def _note_routes(turn: Turn, event: Event, decision: Decision, *, problem: bool)
 
 def _stand_as_source(turn: Turn, event: Event, incident: Incident) -> None:
     """Let an incident hide what its newest event is the source of, and nothing else."""
-    before = {cell.key for cell in turn.tx.cells(SOURCE, subject=incident.key)}
-    for key in before:
-        turn.tx.drop(SOURCE, key)
+    before = {cell.key: cell for cell in turn.tx.cells(SOURCE, subject=incident.key)}
+    number, after = str(incident.number), set()
     for name, signature in turn.policy.inhibitors.signatures(event):
         parent = join(name, signature)
-        turn.tx.put(Cell(SOURCE, join(parent, str(incident.number)), str(incident.number), parent, incident.key))
-    if before - {cell.key for cell in turn.tx.cells(SOURCE, subject=incident.key)}:
+        cell = Cell(SOURCE, join(parent, number), number, parent, incident.key)
+        after.add(cell.key)
+        if before.get(cell.key) != cell:  # most failures are the source of what the one before was
+            turn.tx.put(cell)
+    for key in before.keys() - after:
+        turn.tx.drop(SOURCE, key)
+    if before.keys() - after:
         _speak_after(turn, incident)
 
 
@@ -151,7 +169,8 @@ def offer(turn: Turn, case: Case, facts: StoredFacts) -> None:
     ruling = rule(case, facts)
     if ruling is None:
         place(turn, case)
-        turn.tx.drop(MUTED, join(case.target.route, case.target.channel, case.key))
+        if case.held or case.incident is not None:  # else it is new
+            turn.tx.drop(MUTED, join(case.target.route, case.target.channel, case.key))
         return
     mute(turn, case, ruling)
     if ruling.stage == "inhibit" and (hidden := facts.hidden_by(case)) is not None:
@@ -258,19 +277,19 @@ def _hearing(turn: Turn, member: Member) -> set[str]:
 
 def _recover(turn: Turn, member: Member) -> None:
     write_member(turn, member)
-    group, cell = turn.memory(Group, GROUP, member.group), turn.tx.cell(GROUP, member.group)
-    if group is None or cell is None or group.kind is Kind.DIGEST:
+    group, due_at = turn.memory(Group, GROUP, member.group), turn.tx.due(GROUP, member.group)
+    if group is None or group.kind is Kind.DIGEST:
         return
     options = turn.policy.options(group.route).group if group.kind is Kind.GROUP else None
     if options is None:
         turn.flush.append(group.key)
         return
-    if not member.told and group.first_flush is None and cell.due_at is not None:
+    if not member.told and group.first_flush is None and due_at is not None:
         others = turn.memories(Member, MEMBER, parent=group.key)
         if any(not m.recovered for m in others):
             return  # the rest of the group still waits for its first message
     members = turn.memories(Member, MEMBER, parent=group.key)
-    due = due_after_recovery(group, members, options, cell.due_at, turn.now)
+    due = due_after_recovery(group, members, options, due_at, turn.now)
     write_group(turn, group, due)
     if due <= turn.now:
         turn.flush.append(group.key)

@@ -24,6 +24,10 @@ class Note(Protocol):
     def filter(self) -> Filter | None:
         """What to send; None: every settled change."""
 
+    @property
+    def respect_routes(self) -> bool:
+        """Whether a route of the config that stops keeps it from being sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plain:
@@ -31,6 +35,7 @@ class Plain:
 
     channel: str
     filter: Filter | None = None
+    respect_routes: bool = False
 
 
 def routes_of(notes: Sequence[Note], policy: Policy | None, complain: Callable[[str], None]) -> list[Route]:
@@ -49,7 +54,8 @@ def routes_of(notes: Sequence[Note], policy: Policy | None, complain: Callable[[
         except FilterError as error:
             complain(f"notify('{note.channel}') sends nothing: {error}")
             continue
-        routes.append(Route(f"code:{note.channel}", wanted, (note.channel,), options=options))
+        name = f"code:{note.channel}"
+        routes.append(Route(name, wanted, (note.channel,), options=options, respects=note.respect_routes))
     return routes
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import islice
 from typing import Any, TypeVar
 
 from tocsin.errors import did_you_mean
@@ -49,16 +48,9 @@ def open_incidents(outbox: Outbox) -> list[Incident]:
     return outbox.store.transact(lambda tx: tx.open_incidents(), keep=False)
 
 
-def latest_incidents(outbox: Outbox, limit: int, *, now: datetime) -> list[Incident]:
+def latest_incidents(outbox: Outbox, limit: int) -> list[Incident]:
     """The newest `limit` incidents, open or over, oldest first."""
-
-    def look(tx: Transaction) -> list[Incident]:
-        # an incident that is undone with the transaction: its number is the one after the newest
-        after = tx.put_incident(Incident("", now, closed_at=now)).number or 0
-        found = (tx.incident_numbered(number) for number in range(after - 1, 0, -1))
-        return list(islice(filter(None, found), limit))[::-1]
-
-    return outbox.store.transact(look, keep=False)
+    return outbox.store.transact(lambda tx: tx.incidents(limit), keep=False)
 
 
 def incidents_matching(outbox: Outbox, incidents: Sequence[Incident], wanted: Filter) -> list[Incident]:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from tocsin.crashpoints import Point, reached
 from tocsin.hub.engine import POSTPONED, Engine
-from tocsin.hub.incidents import ends_incident, incident_key
+from tocsin.hub.incidents import ends_incident, incident_key, key_by_names
 from tocsin.hub.policy import Policy
+from tocsin.hub.rerouting import Rerouting
 from tocsin.hub.spill import Spill
 from tocsin.hub.turn import Result
 from tocsin.identity import Process
-from tocsin.routing.router import Route
+from tocsin.masked import logger
+from tocsin.routing.router import Route, Target
 from tocsin.store.protocol import Store, Transaction
 from tocsin.store.records import Cell, StoreError
 from tocsin_hooks.events import Event
 
-_log = logging.getLogger("tocsin.hub")
+_log = logger("tocsin.hub")
 
 _AT_A_TIME = 1000  # documents looked at one by one
 
@@ -35,11 +36,11 @@ class Outbox:
     engine: Engine
     spill: Spill
     wake: Callable[[], None]
+    policy: Policy = field(init=False)
+    """What the config asks for."""
 
-    @property
-    def policy(self) -> Policy:
-        """What the config asks for."""
-        return self.engine.policy
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "policy", self.engine.policy)
 
     def matters(self, event: Event, extra: Sequence[Route]) -> bool:
         """Whether an event has to be taken to the store at all: most successes need not."""
@@ -53,12 +54,27 @@ class Outbox:
             return True
         return ends_incident(event, opens) and self.store.is_open(incident_key(event, policy.key))
 
-    def take(self, event: Event, extra: Sequence[Route], *, now: datetime, token: str | None) -> Result:
+    def may_be_open(self, flow: str, task: str, map_index: int | None) -> bool:
+        """Whether an incident may be open that a success of that flow, or of that task in it, would end."""
+        policy = self.policy
+        key = key_by_names(policy.key, project=policy.project, flow=flow, task=task, map_index=map_index)
+        return self.store.any_open() if key is None else self.store.is_open(key)
+
+    def take(
+        self,
+        event: Event,
+        extra: Sequence[Route],
+        *,
+        now: datetime,
+        token: str | None = None,
+        moved: Rerouting | None = None,
+        targets: Sequence[Target] | None = None,
+    ) -> Result:
         """Decide where an event goes and commit it."""
         reached(Point.PUBLISH_BEGUN)
 
         def work(tx: Transaction) -> Result:
-            taken = self.engine.take(tx, event, extra, now=now, token=token)
+            taken = self.engine.take(tx, event, extra, now=now, token=token, moved=moved, targets=targets)
             reached(Point.PUBLISH_INSIDE)
             return taken
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from tocsin.hub.relevance import Interest
 from tocsin.routing.compile import router_of
 from tocsin.routing.inhibition import Inhibitors
 from tocsin.routing.router import DEFAULTS, Router
@@ -13,6 +14,7 @@ from tocsin.settings import Config
 from tocsin.settings.alerts import Escalation, RouteOptions, Watch, Window
 from tocsin_hooks.channels import Capability
 from tocsin_hooks.filters import Filter
+from tocsin_hooks.filters.tree import Opaque
 
 DEFAULT_KEY = ("project", "flow", "task")
 
@@ -59,9 +61,30 @@ class Policy:
         return self.router.options.get(route) or self.router.options[DEFAULTS]
 
     @cached_property
+    def _interests(self) -> dict[str, dict[tuple[str, ...], Interest]]:
+        return {"flow": {}, "task": {}}
+
+    def interest(self, subject: str, state_family: tuple[str, ...]) -> Interest:
+        """Which changes of a flow, or of tasks, into such a state have to become events."""
+        if (found := self._interests[subject].get(state_family)) is None:
+            filters: list[Filter | None] = [route.filter for route in self.router.routes]
+            if self.tracks:
+                filters.append(self.router.opens)
+            if self.keep_all or (self.watches and subject == "flow"):
+                filters.append(None)
+            found = self._interests[subject][state_family] = Interest(filters, state_family, subject)
+        return found
+
+    @cached_property
     def tracks(self) -> bool:
         """Whether problems are followed at all: not where nobody could ever be told."""
         return bool(self.router.routes or self.router.default_send)
+
+    @cached_property
+    def asks_python(self) -> bool:
+        """Whether any filter is written in Python."""
+        filters = [*self.filters.values(), self.router.opens, *self.router.filters()]
+        return any(isinstance(node, Opaque) for tree in filters if tree is not None for node in tree.walk())
 
     def can(self, channel: str, capability: Capability) -> bool:
         """Whether a channel can do that."""

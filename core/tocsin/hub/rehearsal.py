@@ -16,6 +16,7 @@ from tocsin.hub.escalating import ESCALATION, Escalating
 from tocsin.hub.groups import GROUP, MEMBER
 from tocsin.hub.incidents import incident_key
 from tocsin.hub.policy import Policy
+from tocsin.hub.rerouting import Rerouting
 from tocsin.hub.turn import Result, Turn, silences_of
 from tocsin.routing.grouping import Group, Member
 from tocsin.routing.moments import later, utc
@@ -87,9 +88,19 @@ class Rehearsal:
         return "update" if self.after.event == self.event.id else "none"
 
 
-def rehearse(store: Store, policy: Policy, event: Event, *, now: datetime, at: datetime, ahead: timedelta) -> Rehearsal:
+def rehearse(
+    store: Store,
+    policy: Policy,
+    event: Event,
+    *,
+    now: datetime,
+    at: datetime,
+    ahead: timedelta,
+    moved: Rerouting | None = None,
+) -> Rehearsal:
     """What would come of `event`, were it published `at` a time; followed for the time `ahead` of that.
 
+    `moved` is what a plugin wants.
     What is due between `now` and `at` is done first. Nothing is kept. Raises StoreError.
     """
     at, until = utc(at), later(utc(at), ahead)
@@ -102,7 +113,7 @@ def rehearse(store: Store, policy: Policy, event: Event, *, now: datetime, at: d
     def with_it(tx: Transaction) -> tuple[Rehearsal, list[Moment], list[tuple[str, str]]]:
         dry = _Dry(tx, policy)
         dry.arrive(start, at)
-        found, touched = dry.take(event, at)
+        found, touched = dry.take(event, at, moved)
         moments = list(dry.follow(touched, at, until))
         return replace(found, complete=dry.complete), moments, touched
 
@@ -167,7 +178,9 @@ class _Dry:
             self._engine.look(self._tx, due[0], now=now)
         self.complete = False
 
-    def take(self, event: Event, at: datetime) -> tuple[Rehearsal, list[tuple[str, str]]]:
+    def take(
+        self, event: Event, at: datetime, moved: Rerouting | None = None
+    ) -> tuple[Rehearsal, list[tuple[str, str]]]:
         """Let the event happen; what came of it, and which documents it touched."""
         key = incident_key(event, self._engine.policy.key)
         turn = self._engine.turn(self._tx, at)
@@ -175,7 +188,7 @@ class _Dry:
         members = turn.memories(Member, MEMBER, subject=key)
         silences = [s for s in silences_of(self._tx) if turn.silences.covers(s.id, event) and s.status(at) != "expired"]
         self._tx.touched.clear()
-        result = self._engine.take(self._tx, event, now=at)
+        result = self._engine.take(self._tx, event, now=at, moved=moved)
         touched = list(self._tx.touched)
         after = self._tx.incident(key) if before is None else self._tx.incident_numbered(before.number or 0)
         told = frozenset({channel for member in members for channel in member.told} if before is not None else ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -27,9 +28,11 @@ def version_of(tx: Transaction) -> str:
 def write(tx: Transaction, silence: Silence) -> None:
     """Keep a silence, for some days after its end."""
     forget_at = None if silence.ends_at is None else later(silence.ends_at, _KEPT)
-    tx.put(Cell(SILENCE, silence.id, json.dumps(silence.to_dict()), due_at=forget_at))
-    version = int(version_of(tx) or 0) + 1
-    tx.put(Cell(META, VERSION, str(version)))
+    body = json.dumps(silence.to_dict())
+    tx.put(Cell(SILENCE, silence.id, body, due_at=forget_at))
+    # of what was written and not of a count: one that was undone may have been seen, and another may follow in its place
+    version = hashlib.sha256(f"{version_of(tx)} {body}".encode()).hexdigest()[:32]
+    tx.put(Cell(META, VERSION, version))
 
 
 def find(tx: Transaction, prefix: str) -> Silence:

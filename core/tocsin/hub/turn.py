@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
+from tocsin.hub.draft import Draft
 from tocsin.hub.policy import Policy
+from tocsin.masked import logger
 from tocsin.routing.router import Target
 from tocsin.routing.silences import Silence, SilenceIndex
 from tocsin.routing.trace import Step
-from tocsin.store.coding import dump, load
 from tocsin.store.protocol import Transaction
-from tocsin.store.records import Cell, Incident, Planned, Sent, Suppression
+from tocsin.store.records import Incident, Planned, Sent, Suppression
 from tocsin_hooks.events import Event
 
 T = TypeVar("T")
 
-_log = logging.getLogger("tocsin.hub")
+_log = logger("tocsin.hub")
 
 
 def join(*parts: str) -> str:
@@ -28,15 +28,21 @@ def join(*parts: str) -> str:
     >>> join("a", "b") != join("a\\x1fb")
     True
     """
+    key = "\x1f".join(parts)
+    if key.isascii() and "\\" not in key and key.count("\x1f") < len(parts):  # as most keys, and many are made
+        return key
     key = "\x1f".join(part.replace("\\", "\\\\").replace("\x1f", "\\u") for part in parts)
     return key.encode("utf-8", "backslashreplace").decode()  # half characters, which no database takes
 
 
 @dataclass
 class Turn:
-    """The work on one event or moment: a transaction, the policy, the time, and what was sent and suppressed."""
+    """The work on one event or moment: a transaction, the policy, the time, and what was sent and suppressed.
 
-    tx: Transaction
+    Documents that it writes are in the store when its `result` was asked for.
+    """
+
+    tx: Draft
     policy: Policy
     now: datetime
     silences: SilenceIndex
@@ -70,22 +76,22 @@ class Turn:
 
     def memory(self, kind: type[T], name: str, key: str) -> T | None:
         """The document of that name and key, as a `kind`."""
-        cell = self.tx.cell(name, key)
-        return None if cell is None else load(kind, cell.body)
+        return self.tx.value(kind, name, key)
 
     def memories(self, kind: type[T], name: str, **where: str) -> list[T]:
         """The documents of that name, of a parent or about a subject."""
-        return [load(kind, cell.body) for cell in self.tx.cells(name, **where)]
+        return self.tx.values(kind, name, **where)
 
     def remember(
         self, name: str, key: str, value: Any, *, due: datetime | None = None, parent: str = "", subject: str = ""
     ) -> None:
         """Write a document."""
         self.timers |= due is not None
-        self.tx.put(Cell(name, key, dump(value), parent, subject, due))
+        self.tx.put_value(name, key, value, parent, subject, due)
 
     def result(self, event: Event | None = None) -> Result:
-        """What has come of it so far."""
+        """What has come of it so far, all of it written."""
+        self.tx.write()
         return Result(event, False, True, self.sent, self.suppressed, self.trace, self.timers, self.crashed)
 
     # ------------------------------------------------------------ what comes of it
@@ -167,3 +173,10 @@ class Result:
     """The runs that were declared dead, for those who observe."""
     refused: str = ""
     """Why an event was not taken: its run was declared dead before."""
+
+    def along_with(self, others: Sequence[Result]) -> Result:
+        """The same, with what was sent and suppressed in the same breath."""
+        if not others:
+            return self
+        sent = [each for result in (self, *others) for each in result.sent]
+        return replace(self, sent=sent, suppressed=[each for result in (self, *others) for each in result.suppressed])

@@ -8,7 +8,6 @@ It is announced, and made again under the next number if `retries_on_worker_loss
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 from collections import Counter
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tocsin.clock import Clock, SystemClock
 from tocsin.errors import FlowError
 from tocsin.flows.context import context
+from tocsin.masked import logger
 from tocsin.runs import stopping
 from tocsin.runs.clusters import plan_cluster
 from tocsin.runs.dask_calls import attempt, dask_key, how_it_was_lost, no_word_on_size, resources
@@ -31,7 +31,7 @@ from tocsin.runs.relay import Home, pack
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-_log = logging.getLogger("tocsin.dask")
+_log = logger("tocsin.dask")
 
 
 class Submitted(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from tocsin.flows.flow import Flow
@@ -15,8 +15,11 @@ from tocsin_hooks.states import State
 class Publisher(Protocol):
     """Takes the changes of a run: the hub, or a stand-in. Called on the thread that runs the task."""
 
-    def wants(self, state: State, task: Task | None) -> bool:
-        """Whether anybody would hear of this change; no event is built for one that nobody would. Quick."""
+    def wants(self, state: State, task: Task | None, context: Mapping[str, Any]) -> bool:
+        """Whether anybody would hear of this change; no event is built for one that nobody would. Quick.
+
+        `context` is that of the run: at least its `flow_name`, and the `map_index` of a child of a mapped task.
+        """
         ...
 
     def publish(self, event: Event, state: State, notes: Sequence[Notify]) -> State:

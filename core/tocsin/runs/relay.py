@@ -11,7 +11,6 @@ the moment at which the task had ended: then it is the state in which the attemp
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,6 +20,7 @@ from tocsin.errors import FlowError
 from tocsin.flows.handlers import Notify
 from tocsin.flows.logs import show_logs
 from tocsin.flows.task import Task
+from tocsin.masked import logger
 from tocsin.runs.publishing import OnChange, Publisher
 from tocsin.runs.sending import can_be_sent, dumps, loads, sendable
 from tocsin.runs.settling import Surroundings
@@ -28,7 +28,7 @@ from tocsin.runs.standings import Standings
 from tocsin_hooks.events import Event
 from tocsin_hooks.states import Failed, Running, State
 
-_log = logging.getLogger("tocsin.runs")
+_log = logger("tocsin.runs")
 
 
 @dataclass(slots=True)
@@ -60,7 +60,7 @@ class Relay:
     filters: Mapping[str, Any] = field(default_factory=dict)
     told: list[Change | CallbackFailure] = field(default_factory=list)
 
-    def wants(self, state: State, task: Task | None) -> bool:  # noqa: ARG002
+    def wants(self, state: State, task: Task | None, context: Mapping[str, Any]) -> bool:  # noqa: ARG002
         """Everything: the publisher itself is asked when it is told."""
         return True
 
@@ -132,9 +132,11 @@ class Home:
     def _publish(self, change: Change) -> State:
         if self.publisher is None or change.event is None:
             return change.new
-        if not change.notes and not self.publisher.wants(change.new, self.task):
+        event = change.event
+        context = {"flow_name": event.flow, "map_index": event.map_index}
+        if not change.notes and not self.publisher.wants(change.new, self.task, context):
             return change.new
-        return self.publisher.publish(self._placed(change.event, change.new), change.new, change.notes)
+        return self.publisher.publish(self._placed(event, change.new), change.new, change.notes)
 
     def _placed(self, event: Event, state: State) -> Event:
         """The event of a failure with its causes, or what it blocks: the other process does not know the flow."""

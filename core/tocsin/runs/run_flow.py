@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import logging
 import sys
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -18,6 +17,7 @@ from tocsin.flows.flow import Flow
 from tocsin.flows.handlers import StateHandler
 from tocsin.flows.parameter import check_names
 from tocsin.flows.task import Task
+from tocsin.masked import logger
 from tocsin.runs import stopping
 from tocsin.runs.executors import Executor
 from tocsin.runs.flow_runner import FlowRunner
@@ -30,7 +30,7 @@ from tocsin_hooks.states import Cached, Mapped, Pending, Resume, Scheduled, Stat
 if TYPE_CHECKING:
     import datetime as dt
 
-_log = logging.getLogger("tocsin.runs")
+_log = logger("tocsin.runs")
 
 Ask = Callable[[str], str]
 """Asks somebody a question; EOFError or OSError says that nobody is there."""

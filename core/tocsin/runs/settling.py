@@ -20,13 +20,14 @@ from tocsin.flows.flow import Flow
 from tocsin.flows.handlers import StateHandler, handler_name
 from tocsin.flows.signals import ENDRUN, PAUSE, StateSignal
 from tocsin.flows.task import Task
+from tocsin.masked import logger
 from tocsin.runs.publishing import OnChange, Publisher, notes_among
 from tocsin.runs.standings import Standings
 from tocsin.runs.transitions import failed
 from tocsin_hooks.results import Result
 from tocsin_hooks.states import Failed, State, run_context
 
-log = logging.getLogger("tocsin.runs")
+log = logger("tocsin.runs")
 
 Step = TypeVar("Step", bound=Callable[..., State])
 
@@ -91,6 +92,7 @@ class Settler:
     ) -> None:
         own, shared = subject.state_handlers, surroundings.flow_handlers
         self.subject = subject
+        self._task = subject if isinstance(subject, Task) else None
         self.state_handlers = runner_handlers
         self.clock = surroundings.clock
         self.publisher = surroundings.publisher
@@ -98,15 +100,14 @@ class Settler:
         self.started: float | None = None
         self.will_retry = False
         self._on_change = surroundings.on_change
+        self._debug = log.isEnabledFor(logging.DEBUG)
         self._subject_handlers: Sequence[StateHandler] = [*own, *shared] if own and shared else own or shared
-        self._unwatched = not (
+        self._asks = bool(
             self._subject_handlers
             or runner_handlers
-            or self.publisher is not None
-            or self._on_change is not None
-            or log.isEnabledFor(logging.DEBUG)
             or type(self).call_runner_target_handlers is not Settler.call_runner_target_handlers
         )
+        self._unwatched = not (self._asks or self.publisher is not None or self._on_change is not None or self._debug)
 
     @property
     def logger(self) -> logging.Logger:
@@ -124,6 +125,8 @@ class Settler:
         """
         if self._unwatched or new is old:
             return new
+        if not self._asks:
+            return self._tell(old, new, last=last)
         ends = False
         try:
             self.will_retry = not last and self.foresee(new)
@@ -139,8 +142,7 @@ class Settler:
                 raise
             new, ends = self._handler_failed(error), True
         if new is not old:
-            self.will_retry = not last and not ends and self.foresee(new)
-            new = self._tell(old, new)
+            new = self._tell(old, new, last=last or ends)
         if ends:
             raise ENDRUN(new)
         return new
@@ -169,24 +171,25 @@ class Settler:
         log.error("a state handler of '%s' raised", self.subject.name, exc_info=error)
         return Failed(f"Unexpected error while calling state handlers: {error!r}", result=error)
 
-    def _tell(self, old: State, new: State) -> State:
+    def _tell(self, old: State, new: State, *, last: bool) -> State:
         try:
             if self.publisher is not None:
-                new = self._publish(self.publisher, old, new)
+                new = self._publish(self.publisher, old, new, last)
             if self._on_change is not None:
                 self._on_change(self.subject, old, new)
         except Exception:
             log.exception("a change of '%s' could not be told; the run goes on", self.subject.name)
-        if log.isEnabledFor(logging.DEBUG):
+        if self._debug:
             log.debug("'%s' went from %s to %s", self.subject.name, type(old).__name__, type(new).__name__)
         return new
 
-    def _publish(self, publisher: Publisher, old: State, new: State) -> State:
-        task = self.subject if isinstance(self.subject, Task) else None
+    def _publish(self, publisher: Publisher, old: State, new: State, last: bool) -> State:
+        subject, context = self.subject, run_context.get()
         notes = notes_among(self._subject_handlers) if self._subject_handlers else ()
-        if not notes and not publisher.wants(new, task):
+        if not notes and not publisher.wants(new, self._task, context):
             return new
-        return publisher.publish(event_of(self.subject, old, new, run_context.get()), new, notes)
+        self.will_retry = not last and self.foresee(new)
+        return publisher.publish(event_of(subject, old, new, context), new, notes)
 
 
 def _ask(handler: StateHandler, subject: Any, old: State, new: State) -> State:

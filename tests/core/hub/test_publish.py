@@ -4,13 +4,13 @@ import logging
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from tocsin.clock import ManualClock
 from tocsin.hub.engine import Engine
 from tocsin.hub.hub import Hub
+from tocsin.hub.notes import Plain
 from tocsin.hub.outbox import Outbox
 from tocsin.hub.policy import Policy
 from tocsin.hub.spill import Spill
@@ -212,8 +212,8 @@ def test_the_labels_of_the_pipeline_win_over_those_of_plugins(pages: World) -> N
 
 def test_what_code_asks_to_be_notified_of_goes_through_the_outbox(pages: World) -> None:
     notes = [
-        SimpleNamespace(channel="mine", filter=when("state=Retrying")),
-        SimpleNamespace(channel="all", filter=None),
+        Plain(channel="mine", filter=when("state=Retrying")),
+        Plain(channel="all", filter=None),
     ]
     pages.publish(Retrying, notes=notes)
     assert pages.sent() == [("Retrying", c, "open") for c in ("ops", "mine", "all")]
@@ -223,7 +223,7 @@ def test_what_code_asks_to_be_notified_of_goes_through_the_outbox(pages: World) 
 def test_code_can_use_the_filters_that_the_config_names(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     world = World(tmp_path)
     world.decide_by(replace(world.outbox.policy, filters={"prod": when("tags=prod")}))
-    notes = [SimpleNamespace(channel="mine", filter=when("@prod and is_failed"))]
+    notes = [Plain(channel="mine", filter=when("@prod and is_failed"))]
     world.publish(Failed, notes=notes)
     world.publish(Failed, run="run2", task="other", tags=frozenset(), notes=notes)
     assert world.sent() == [("Failed", "mine", "open")]
@@ -232,7 +232,7 @@ def test_code_can_use_the_filters_that_the_config_names(tmp_path: Path, caplog: 
 def test_code_that_names_an_unknown_filter_is_told_once_and_the_run_goes_on(
     pages: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    notes = [SimpleNamespace(channel="mine", filter=when("@prdo"))]
+    notes = [Plain(channel="mine", filter=when("@prdo"))]
     with caplog.at_level(logging.ERROR, "tocsin"):
         pages.publish(Failed, notes=notes)
         pages.publish(Failed, run="run2", notes=notes)
@@ -302,7 +302,7 @@ def test_a_store_that_refuses_costs_no_run_and_no_event(tmp_path: Path, caplog: 
     world.hub.outbox = replace(world.outbox, spill=Spill(tmp_path / "spill.jsonl"))
     with caplog.at_level(logging.ERROR, "tocsin"):
         assert world.hub.wants(Success(), object()), "it may end an incident: nobody can tell"
-        assert isinstance(world.publish(Failed, notes=[SimpleNamespace(channel="mine", filter=None)]), Failed)
+        assert isinstance(world.publish(Failed, notes=[Plain(channel="mine", filter=None)]), Failed)
         world.publish(Success, run="run2")
     assert world.hub.counters.spilled == 2, "the success may end an incident: nobody can tell until the store answers"
     assert caplog.text.count("could not be stored and waits in") == 1, "said once, not once an event"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -34,7 +34,7 @@ class Told:
         self.notes: list[Sequence[Notify]] = []
         self.failures: list[tuple[str, str, str]] = []
 
-    def wants(self, state: State, task: Task | None) -> bool:
+    def wants(self, state: State, task: Task | None, context: Mapping[str, Any]) -> bool:
         return self.wanted
 
     def publish(self, event: Event, state: State, notes: Sequence[Notify]) -> State:

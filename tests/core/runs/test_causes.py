@@ -268,7 +268,7 @@ def test_a_flow_names_its_causes_though_nobody_heard_of_the_tasks_between(told: 
     flow = Flow("long", tasks=tasks)
     flow.chain(*tasks)
     hub = told()
-    hub.wants = lambda state, task: task is None
+    hub.wants = lambda state, task, context: task is None
     run_flow(flow, publisher=hub)
     assert causes(hub.events) == {"long": ("long/bad",)}
 
