@@ -42,6 +42,17 @@ A plugin implements any of these and marks them with `hookimpl`; a flow file can
 `tocsin.register(plugin)`. An implementation takes the arguments it wants, by name. A misspelt hook is refused at start
 with the nearest name. One observer that raises stops nobody else.
 
+One that hangs does not, either. After 30 seconds the call is ended by an exception that is raised in it, counts as
+one that raised, is logged with the plugin's name, and that hook of that plugin is not called again in the process.
+`TOCSIN_HOOK_DEADLINE` sets another time, such as `2m`, or `off` where a debugger stops in a hook. Filters that
+plugins provide are bounded alike. `tocsin_send` is not: the deadline of its channel holds for it.
+
+In the main thread that works for nearly everything. That is where a flow and its tasks are told of, unless the flow
+uses threads or runs in one. On other threads it works for Python code, for waits for events and queues, and for answers
+that HTTP clients wait for; what waits in C otherwise, such as a sleep, a lock or the library of a database, holds its
+thread up. It is named as well, and called no more, but the task that was told does not end before the hook comes
+back. So give whatever a hook waits for a time limit, and leave what is slow to a channel.
+
 ```python
 import tocsin
 from tocsin import hookimpl

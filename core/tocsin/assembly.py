@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,10 +25,11 @@ from tocsin.hub.heart import Heart
 from tocsin.hub.hub import Hub
 from tocsin.hub.policy import Policy
 from tocsin.hub.rounds import Rounds
+from tocsin.masked import logger
 from tocsin.plugins.calls import Hooks
 from tocsin.plugins.catalog import Catalog, installed
 from tocsin.routing.compose import Template
-from tocsin.routing.templates import check_template
+from tocsin.routing.templates import check_template, template_filters
 from tocsin.runs import stopping
 from tocsin.settings import (
     Config,
@@ -37,7 +39,10 @@ from tocsin.settings import (
     load,
     plugin_settings,
 )
+from tocsin.settings.known_labels import labels_of
+from tocsin.settings.settings import StoreSettings
 from tocsin.settings.source import Source, find
+from tocsin.store.checkup import newest_events
 from tocsin.store.open import open_store
 from tocsin.store.protocol import Store
 from tocsin.store.records import StoreError
@@ -47,7 +52,7 @@ if TYPE_CHECKING:
     from tocsin.flows.flow import Flow
     from tocsin_hooks.states import State
 
-_log = logging.getLogger("tocsin")
+_log = logger("tocsin")
 
 _LAST_WORDS = timedelta(seconds=1)  # for what has ended to be recorded
 LOCAL = "tocsin.local"
@@ -60,7 +65,7 @@ class Assembly:
     def __init__(self, config: Config, catalog: Catalog, clock: Clock) -> None:
         self.config = config
         self.clock = clock
-        self.hooks = Hooks(catalog)
+        self.hooks = Hooks(catalog, config.plugins.deadline)
         chosen = config.store
         self.store: Store = open_store(url=chosen.url) if chosen.url is not None else open_store(chosen.path)
         self.sender = Sender(destinations(config), self.hooks, clock, templates(config), config.timezone)
@@ -83,16 +88,15 @@ class Assembly:
         try:
             self.store.prune(before=self.clock.now() - self.config.store.retention)
             self.hub.prepare()
+            self.hub.replay_spill()
+            if buries:
+                self.rounds.look()
+            if self.hub.next_due() is not None:
+                self.timekeeper.wake()
+            if self.store.next_due(now=self.clock.now()) is not None:
+                self.worker.wake()
         except StoreError as error:
             _log.error("%s; alerts wait in the spill file '%s' until it can be written", error, self.hub.spill_path)
-            return
-        self.hub.replay_spill()
-        if buries:
-            self.rounds.look()
-        if self.hub.next_due() is not None:
-            self.timekeeper.wake()
-        if self.store.next_due(now=self.clock.now()) is not None:
-            self.worker.wake()
 
     def finish(self, within: timedelta | None = None) -> int:
         """Deliver what is due within a bound, then let go of everything; how many deliveries are left.
@@ -150,7 +154,8 @@ def heart(config: Config, store: Store, clock: Clock) -> Heart:
 
 def templates(config: Config) -> dict[str, Template]:
     """The operator's templates by name."""
-    return {name: Template(settings.title or "", settings.text or "") for name, settings in config.templates.items()}
+    filters = template_filters(config.template_filters)
+    return {name: Template(each.title or "", each.text or "", filters) for name, each in config.templates.items()}
 
 
 # ---------------------------------------------------------------- reading the config
@@ -164,6 +169,11 @@ class Facts:
     channel_types: Mapping[str, ChannelType]
     filters: Mapping[str, Any]
     broken: Mapping[str, str]
+    template_filters: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+
+    def check_template(self, template: str) -> str | None:
+        """What is wrong with a template, of those who may use these filters."""
+        return check_template(template, template_filters(self.template_filters))
 
 
 def facts(clock: Clock, store: Callable[[], Store], wanted: PluginSettings) -> Facts:
@@ -171,9 +181,10 @@ def facts(clock: Clock, store: Callable[[], Store], wanted: PluginSettings) -> F
     catalog = installed(wanted.allow, wanted.block)
     catalog.unregister(LOCAL)  # of an earlier config, with another store
     catalog.register(LocalChannels(store, clock), LOCAL)
-    hooks = Hooks(catalog)
+    hooks = Hooks(catalog, wanted.deadline)
     types, clashes = hooks.channel_types()
-    return Facts(catalog, types, hooks.filters(), {**catalog.broken(), **clashes})
+    broken = {**catalog.broken(), **clashes}
+    return Facts(catalog, types, hooks.filters(), broken, hooks.template_filters())
 
 
 def locate(path: str | Path | None = None, *, beside: Path | None = None) -> Source | None:
@@ -201,7 +212,8 @@ def _config(source: Source, known: Facts) -> Config:
         channel_types=known.channel_types,
         filters=known.filters,
         broken_plugins=known.broken,
-        check_template=check_template,
+        check_template=known.check_template,
+        template_filters=known.template_filters,
     )
 
 
@@ -213,9 +225,23 @@ def problems(source: Source, *, secrets: bool = True) -> list[Problem]:
         channel_types=known.channel_types,
         filters=known.filters,
         broken_plugins=known.broken,
-        check_template=check_template,
+        check_template=known.check_template,
+        seen_labels=_seen_labels,
         secrets=secrets,
     )
+
+
+_MOST_SEEN = 1000  # events
+
+
+def _seen_labels(settings: StoreSettings) -> frozenset[str]:
+    """The labels of the newest events in a file; none where it cannot be read, which others tell of."""
+    if settings.url is not None or not settings.path.is_file():
+        return frozenset()
+    try:
+        return labels_of(newest_events(settings.path, _MOST_SEEN))
+    except (sqlite3.Error, OSError, ValueError):
+        return frozenset()
 
 
 def facts_here() -> Facts:

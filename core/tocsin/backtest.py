@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from tocsin.hub import silencing
-from tocsin.hub.watching import SOURCE as WATCH
+from tocsin.hub.incidents import OWN, WATCH
 from tocsin.routing.router import DEFAULTS
 from tocsin.routing.silences import Silence
 from tocsin.settings import Config
@@ -75,15 +75,15 @@ def backtest(
 ) -> Comparison:
     """Replay `events`, which come in the order of their times, through both configs, and compare what they send.
 
-    It begins `since` a time with nothing open. What watches reported is left out: the watches of the configs report
-    by themselves. With `route` or `channel`, only messages of it count. Memory grows with what differs, and with the
-    events that are routed, not with all of them.
+    It begins `since` a time with nothing open. What watches reported is left out, and what tocsin said of itself: the
+    watches of the configs report by themselves. With `route` or `channel`, only messages of it count. Memory grows with
+    what differs, and with the events that are routed, not with all of them.
     """
     before, after = _Replay(present, since, silences), _Replay(new, since, silences)
     differences, count = _Differences(), 0
     try:
         for event in events:
-            if event.source != WATCH:
+            if event.source not in (WATCH, OWN):
                 count += 1
                 differences.note(before.take(event), after.take(event))
         differences.note(before.finish(), after.finish())

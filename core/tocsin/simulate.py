@@ -43,7 +43,6 @@ from tocsin.plugins.calls import Hooks
 from tocsin.plugins.catalog import Catalog
 from tocsin.routing.compose import compose
 from tocsin.routing.silences import Silence
-from tocsin.routing.templates import check_template
 from tocsin.settings import Config, load, plugin_settings
 from tocsin.settings.source import Source, find, source_of_text
 from tocsin.store.records import Incident, Sent as StoredSent, StoreError, Suppression
@@ -272,7 +271,8 @@ def _load(config: Source | str | Path) -> Config:
         channel_types=known.channel_types,
         filters=known.filters,
         broken_plugins=known.broken,
-        check_template=check_template,
+        check_template=known.check_template,
+        template_filters=known.template_filters,
         any_label=True,
     )
 

@@ -2,6 +2,8 @@
 
 Mark an implementation with `hookimpl`. It may take any of the named arguments, in any order, by name. Unless a spec
 says otherwise, an exception is logged with the plugin's name and goes no further: the run and the other plugins go on.
+An implementation that has not come back after 30 seconds is ended, counts as one that raised, and is not called again
+in that process.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     import click
 
     from tocsin_hooks.channels import Channel, ChannelType
+    from tocsin_hooks.decisions import RoutingDecision
     from tocsin_hooks.events import Event
     from tocsin_hooks.messages import Message, Receipt, SendError
     from tocsin_hooks.states import State
@@ -57,6 +60,17 @@ def tocsin_filters() -> Mapping[str, Callable[[Event], bool]]:
 
 
 @hookspec
+def tocsin_template_filters() -> Mapping[str, Callable[..., object]]:
+    """Called when the config is read, to learn filters that templates can use beside Jinja2's own: `{{ value|name }}`.
+
+    Runs on the thread that reads the config. Return pure functions by name; Jinja2's own names keep their meaning. A
+    filter is called on a thread of the delivery worker, with copies of plain values (texts, numbers, lists, mappings),
+    and must return one: anything else, or an exception, fails the template, and the message is sent in the usual words.
+    An exception here leaves out this plugin's filters. Nothing is recorded.
+    """
+
+
+@hookspec
 def tocsin_commands() -> Sequence[click.Command]:
     """Called when the command line starts, to learn further sub-commands of `tocsin`.
 
@@ -85,6 +99,19 @@ def tocsin_enrich(event: Event) -> Mapping[str, str] | None:
     Runs on the runner's thread. Return labels and their values, or None; where two plugins give the same label the
     one registered last wins. Fields of the event itself cannot be changed. An exception adds nothing and is
     logged. Nothing is recorded yet.
+    """
+
+
+@hookspec(firstresult=True)
+def tocsin_route(event: Event, decision: RoutingDecision) -> Sequence[str] | None:
+    """Called with a settled event once the routes have said where it goes, to keep it back or to send it elsewhere.
+
+    Runs on the runner's thread, so the run waits for it. Return the names of the channels that are to be told, in the
+    place of `decision.channels` (none of them: nobody is), or None for no opinion; the first that has one wins. What is
+    kept back by this is in the history of what was not sent, with the plugin's name. An incident opens and ends all the
+    same, and who was told of it hears that it is over. Not asked about what watches report, nor about runs whose
+    process died. An exception, or what is no list of channels, counts as no opinion and is logged; an unknown one is
+    passed over. Nothing is recorded yet.
     """
 
 

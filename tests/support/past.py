@@ -87,7 +87,7 @@ class Past:
         """Every row of every table."""
         with sqlite3.connect(self._path) as db:
             names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            rows = {name: db.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall() for name in names}
+            rows = {name: db.execute(f"SELECT * FROM {name} ORDER BY 1").fetchall() for name in names}
         db.close()
         return rows
 

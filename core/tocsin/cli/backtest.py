@@ -11,6 +11,7 @@ import click
 
 from tocsin.assembly import Assembly, assemble, problems
 from tocsin.backtest import Comparison, backtest, unkept
+from tocsin.cli.check import summary
 from tocsin.cli.configured import assembled, config_source, opened
 from tocsin.cli.operating import moment_of
 from tocsin.cli.output import count, json_option, print_json, say, show as line, styled, table, when
@@ -51,8 +52,9 @@ def command(
     Nothing is sent or stored, and no secret is read. The replay begins with no problem open; silences count for both.
     """
     source = config_source(path)
-    if wrong := [each for each in problems(source, secrets=False) if each.severity is Severity.ERROR]:
-        _refuse(source, wrong, as_json=as_json)
+    found_wrong = problems(source, secrets=False)
+    if any(each.severity is Severity.ERROR for each in found_wrong):
+        _refuse(source, found_wrong, as_json=as_json)
         ctx.exit(2)
     assembly, new = assembled(), assemble(source).config
     _check_names(assembly.config, new, **only)
@@ -76,7 +78,7 @@ def _refuse(source: Source, wrong: list[Problem], *, as_json: bool) -> None:
         return
     for problem in wrong:
         say(problem.render())
-    say(f"{source.name}: {count(len(wrong), 'error')}")
+    say(summary(source.name, wrong, None))
 
 
 def _check_names(present: Config, new: Config, *, route: str | None, channel: str | None) -> None:

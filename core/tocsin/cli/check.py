@@ -45,7 +45,7 @@ def command(ctx: click.Context, path: Path | None, no_secrets: bool, as_json: bo
     else:
         for problem in found:
             say(problem.render())
-        say(_summary(source.name, found, assembly))
+        say(summary(source.name, found, assembly))
     ctx.exit(2 if _errors(found) else 0)
 
 
@@ -53,7 +53,8 @@ def _errors(found: Sequence[Problem]) -> int:
     return sum(problem.severity is Severity.ERROR for problem in found)
 
 
-def _summary(name: str, found: Sequence[Problem], assembly: Assembly | None) -> str:
+def summary(name: str, found: Sequence[Problem], assembly: Assembly | None) -> str:
+    """The last line: how much was found, or what there is in a config that is right."""
     errors = _errors(found)
     if errors or assembly is None:
         warnings = f", {count(len(found) - errors, 'warning')}" if len(found) > errors else ""

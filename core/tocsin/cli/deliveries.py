@@ -11,12 +11,13 @@ import click
 from tocsin.assembly import Assembly, templates
 from tocsin.cli.configured import assembled, channel_known, opened
 from tocsin.cli.output import count, first_line, json_option, print_json, say, table, when
+from tocsin.delivery.envelopes import envelope_of
 from tocsin.errors import TocsinError
-from tocsin.routing.compile import router_of
 from tocsin.routing.compose import Envelope, compose
 from tocsin.store.protocol import Store
 from tocsin.store.records import AttemptRecord, DeliveryRecord, Status
 from tocsin_hooks.durations import format_duration
+from tocsin_hooks.events import Event
 from tocsin_hooks.filters import Filter, parse
 from tocsin_hooks.messages import Action, Message
 
@@ -65,11 +66,15 @@ def command(ctx: click.Context, status: str | None, channel: str | None, limit: 
     table(
         ("ID", "PLANNED (UTC)", "STATUS", "CHANNEL", "WHAT", "TRIES", "DETAIL"),
         [
-            (d.id[:_SHORT], when(d.created_at), str(d.status), d.channel, f"{d.event.state} {d.event.subject}",
-             str(d.attempts), _detail(d))
+            (d.id[:_SHORT], when(d.created_at), str(d.status), d.channel, _what(d), str(d.attempts), _detail(d))
             for d in found
         ],
     )  # fmt: skip
+
+
+def _what(delivery: DeliveryRecord) -> str:
+    more = len(delivery.events) - 1
+    return f"{delivery.event.state} {delivery.event.subject}" + (f" and {more} more" if more > 0 else "")
 
 
 def _detail(delivery: DeliveryRecord) -> str:
@@ -79,7 +84,8 @@ def _detail(delivery: DeliveryRecord) -> str:
 
 def _as_data(delivery: DeliveryRecord) -> dict[str, Any]:
     data = {field.name: getattr(delivery, field.name) for field in dataclasses.fields(delivery)}
-    return {**data, "event": delivery.event.to_dict()}
+    del data["planned"]
+    return {**data, "event": delivery.event.to_dict(), "events": list(delivery.events)}
 
 
 # ---------------------------------------------------------------- show
@@ -96,16 +102,26 @@ def show(prefix: str, as_json: bool) -> None:
             raise _none(prefix)
         delivery = _one(store, prefix)
         tries = store.attempts(delivery.number)
+        told = _told(store, delivery)
     message = _message(assembly, delivery)
     if as_json:
         attempts = [dataclasses.asdict(each) | {"took": each.took.total_seconds()} for each in tries]
         shown = {"title": message.title, "text": message.text, "severity": message.severity}
         print_json({**_as_data(delivery), "message": shown, "tries": attempts})
         return
-    _show(delivery, message, tries)
+    _show(delivery, message, tries, told)
 
 
-def _show(delivery: DeliveryRecord, message: Message, tries: Sequence[AttemptRecord]) -> None:
+def _told(store: Store, delivery: DeliveryRecord) -> list[Event | str]:
+    """The events that a message of several tells of, the newest first; of one that history has no longer its id."""
+    if len(delivery.events) < 2:
+        return []
+    return store.transact(lambda tx: [tx.event(each) or each for each in delivery.events], keep=False)
+
+
+def _show(
+    delivery: DeliveryRecord, message: Message, tries: Sequence[AttemptRecord], told: Sequence[Event | str]
+) -> None:
     say(f"delivery {delivery.id}")
     facts = (
         ("channel", delivery.channel),
@@ -120,6 +136,10 @@ def _show(delivery: DeliveryRecord, message: Message, tries: Sequence[AttemptRec
     for label, value in facts:
         if value:
             say(f"  {label + ':':<9}{value}")
+    if told:
+        say(f"  {'events:':<9}{len(told)}")
+    for event in told:
+        say(f"    {event}" if isinstance(event, str) else f"    {event.id}  {event.state} {event.subject}")
     say()
     say(message.title)
     for line in message.text.splitlines():
@@ -133,11 +153,13 @@ def _show(delivery: DeliveryRecord, message: Message, tries: Sequence[AttemptRec
 
 
 def _message(assembly: Assembly, delivery: DeliveryRecord) -> Message:
-    """The message, in the words that its route now gives it."""
-    envelope = Envelope(delivery.id, delivery.channel, delivery.route, Action(delivery.action))
-    targets = router_of(assembly.config).decide(delivery.event).targets
-    template = next((target.template for target in targets if target.channel == delivery.channel), "")
-    return compose(delivery.event, envelope, templates(assembly.config).get(template))
+    """The message, in the words that the templates now give it."""
+    words, planned = templates(assembly.config), delivery.planned
+    if planned is None:
+        envelope = Envelope(delivery.id, delivery.channel, delivery.route, Action(delivery.action))
+        return compose(delivery.event, envelope)
+    envelope = envelope_of(planned, delivery.id, at=delivery.created_at, timezone=assembly.config.timezone)
+    return compose(delivery.event, envelope, words.get(planned.template))
 
 
 def _one(store: Store, prefix: str) -> DeliveryRecord:

@@ -47,7 +47,7 @@ class _Lines(logging.Handler):
         except Exception:  # a record whose arguments do not fit its text must not end the command
             text = str(record.msg)
         if record.exc_info and (error := record.exc_info[1]) is not None:
-            text += f": {type(error).__name__}: {error}"
+            text += f": {type(error).__name__}" + (f": {error}" if str(error) else "")
             if self._verbose:
                 text += "\n" + "".join(traceback.format_exception(error)).rstrip()
         report(record.levelname, text)

@@ -96,7 +96,8 @@ def explained(
         store: Store = SqliteStore(_NOWHERE) if kept is None else kept
         past = history_of(store, event)
         copy = event.replace(id=assembly.clock.new_id(), time=pendulum.instance(at).in_timezone("UTC"))
-        found = rehearse(store, outbox.policy, copy, now=now, at=at, ahead=ahead)
+        moved = assembly.hub.rerouting(copy)
+        found = rehearse(store, outbox.policy, copy, now=now, at=at, ahead=ahead, moved=moved)
         if kept is None:
             store.close()
     return Explained(
@@ -117,8 +118,7 @@ def history_of(store: Store, event: Event) -> History | None:
     known = store.transact(lambda tx: tx.event(event.id), keep=False)
     if known is None:
         return None
-    of_its_run = store.deliveries(run_ids=[known.run_id], limit=None)
-    own = tuple(reversed([each for each in of_its_run if each.event.id == known.id]))
+    own = tuple(reversed(store.deliveries(event=known.id, limit=None)))
     return History(known, own, tuple(store.suppressions(event=known.id)))
 
 
@@ -204,7 +204,7 @@ def _history_data(history: History) -> dict[str, Any]:
         "sent": [
             {
                 "id": each.id, "at": each.created_at, "channel": each.channel, "route": each.route,
-                "action": each.action, "status": str(each.status),
+                "action": each.action, "status": str(each.status), "events": list(each.events),
             }
             for each in history.deliveries
         ],

@@ -69,6 +69,7 @@ def _show_history(history: History) -> None:
     line(styled(f"  since {when(history.event.time)} UTC, as number {history.event.sequence}"))
     for sent in history.deliveries:
         told = f"  sent {when(sent.created_at)} to {sent.channel}, by {_by(sent.route)}, to {_MEANING.get(sent.action)}"
+        told += f", with {len(sent.events) - 1} more" if len(sent.events) > 1 else ""
         line(styled(f"{told}: "), styled(str(sent.status), str(sent.status)), styled(f" ({sent.id[:8]})", "dim"))
     for each in history.suppressions:
         where = f" to {each.channel}" if each.channel else ""

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import FrameType
 from typing import Any
 
 import click
 
-from tocsin.assembly import Assembly
-from tocsin.cli.configured import assembled
+from tocsin.assembly import Assembly, assemble, problems
+from tocsin.cli.configured import config_source
 from tocsin.cli.diagnostics import visible
 from tocsin.cli.output import count
 from tocsin.cli.tally import counted
@@ -23,17 +22,21 @@ from tocsin.delivery.listening import Listener
 from tocsin.delivery.presence import SEEN_EVERY, announce, leave
 from tocsin.delivery.timekeeper import Timekeeper
 from tocsin.health.answers import Pulse, answering
+from tocsin.masked import logger
 from tocsin.reload import Reloader
 from tocsin.settings.issues import listed
+from tocsin.settings.source import Source
+from tocsin.store.protocol import Store
 from tocsin.store.records import StoreError
 
-_log = logging.getLogger("tocsin.hub")
+_log = logger("tocsin.hub")
 
 _EXAMPLES = """\b
 Examples:
   tocsin hub                    run until SIGTERM or Ctrl-C
   tocsin hub --once             deliver what is due, then end; for cron
 """
+_UNREADABLE = "E407"  # a secret that cannot be read
 _LOOK_EVERY = timedelta(seconds=1)  # for what other processes planned, and for the config
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -51,9 +54,11 @@ def command(ctx: click.Context, once: bool) -> None:
     SIGTERM or Ctrl-C ends it: nothing more is begun, what is under way is waited for a bounded time. A second one ends
     it at once. Nothing is lost either way.
     """
-    assembly = assembled()
+    source = config_source()
+    assembly = assemble(source)
     with counted(assembly) as tally, _stop_signals() as stop:
         _say(_start_line(assembly))
+        _warn_of_secrets(source)
         if not once:
             pulse = Pulse(started_at=assembly.clock.now(), looked_at=assembly.clock.monotonic())
             with answering(assembly, pulse) as address:
@@ -65,21 +70,32 @@ def command(ctx: click.Context, once: bool) -> None:
             return
         assembly.start()
         left = assembly.finish()
+        _see_that_it_answers(assembly.store, assembly.clock.now())
         _say(f"{tally}, {left} left")
         ctx.exit(1 if left or tally.dead else 0)
+
+
+def _see_that_it_answers(store: Store, now: datetime) -> None:
+    """Raise StoreError where the store does not, so that what is left in it cannot be told."""
+    try:
+        store.next_due(now=now)
+    finally:
+        store.close()
 
 
 def _serve(assembly: Assembly, stop: threading.Event, pulse: Pulse) -> None:
     """Deliver and keep time until `stop` is set."""
     reloader = Reloader(assembly)
     seen_at = -SEEN_EVERY.total_seconds()
+    told: dict[str, Any] = {}
 
     def also() -> None:
-        nonlocal seen_at
+        nonlocal seen_at, told
         now = pulse.looked_at = assembly.clock.monotonic()
-        if now - seen_at >= SEEN_EVERY.total_seconds():
-            announce(assembly.store, assembly.clock.now(), _news(assembly, pulse))
-            seen_at = now
+        news = _news(assembly, pulse)
+        if now - seen_at >= SEEN_EVERY.total_seconds() or news != told:
+            announce(assembly.store, assembly.clock.now(), news)
+            seen_at, told = now, news
         assembly.rounds.look()
         reloader.look()
 
@@ -129,6 +145,13 @@ def _news(assembly: Assembly, pulse: Pulse) -> dict[str, Any]:
 
 def _say(text: str) -> None:
     click.echo(visible(text))
+
+
+def _warn_of_secrets(source: Source) -> None:
+    """Say now which secrets are not to be had, and not when the first message needs one."""
+    for each in problems(source):
+        if each.code == _UNREADABLE:
+            _log.warning("%s; until it can be read, nothing is sent there", each.render().partition("\n")[0])
 
 
 def _start_line(assembly: Assembly) -> str:

@@ -39,11 +39,7 @@ def command(expression: str | None, newest: int | None, as_json: bool) -> None:
     silences: dict[int | None, Silence] = {}
     if assembly.config.store.is_there:
         with outbox_of(assembly) as outbox:
-            found = (
-                operations.open_incidents(outbox)
-                if newest is None
-                else operations.latest_incidents(outbox, newest, now=now)
-            )
+            found = operations.open_incidents(outbox) if newest is None else operations.latest_incidents(outbox, newest)
             found = found if wanted is None else operations.incidents_matching(outbox, found, wanted)
             silences = operations.silenced_by(outbox, [i for i in found if i.closed_at is None], now=now)
     if as_json:

@@ -11,6 +11,7 @@ from tocsin.clock import Clock
 from tocsin.flows.flow import Flow
 from tocsin.flows.parameter import Parameter
 from tocsin.flows.task import Task
+from tocsin.masked import masked
 from tocsin_hooks.states import Finished, Pending, Running, State, run_context
 
 
@@ -118,7 +119,7 @@ def _new(flow: Flow, task: Task, index: int | None) -> TaskRecord:
 
 def _settle(record: TaskRecord, state: State) -> None:
     record.state = type(state).__name__
-    record.message = state.message or ""
+    record.message = masked(state.message)
     record.finished = isinstance(state, Finished)
     record.hidden = record.hidden and not state.is_failed()
     if type(state) is Pending:

@@ -24,6 +24,7 @@ from tocsin.flows.task import Task
 from tocsin.hub.counters import Counters
 from tocsin.hub.hub import Hub
 from tocsin.identity import process_of
+from tocsin.masked import masked
 from tocsin.options import config
 from tocsin.runs import stopping
 from tocsin.runs.publishing import OnChange
@@ -131,7 +132,7 @@ def _shown(record: RunRecord, *, live_table: bool) -> Iterator[None]:
 
 
 def _message(state: State) -> str:
-    return state.message or ""
+    return masked(state.message)
 
 
 def _counters(hub: Hub | None) -> Counters:

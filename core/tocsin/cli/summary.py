@@ -103,7 +103,7 @@ def _trouble(counters: Counters) -> Iterator[str]:
     if counters.callbacks_failed:
         yield f"{count(counters.callbacks_failed, 'callback')} failed; the run went on"
     if counters.spilled:
-        yield f"not stored, but kept in the spill file for the next run: {count(counters.spilled, 'event')}"
+        yield f"not stored at once; kept in the spill file until the store answers: {count(counters.spilled, 'event')}"
     if counters.lost:
         yield f"LOST, as neither the store nor the spill file could be written: {count(counters.lost, 'event')}"
     for text in counters.failures:

@@ -1,4 +1,4 @@
-"""How many deliveries ended how while a command ran."""
+"""How many deliveries ended how while a command ran, and which runs were found dead."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from dataclasses import dataclass, field
 
 from tocsin.assembly import Assembly
 from tocsin.cli.output import count
+from tocsin.masked import logger
+from tocsin_hooks.events import Event
 from tocsin_hooks.messages import Message, Receipt, SendError
 from tocsin_hooks.specs import hookimpl
+
+_log = logger("tocsin.hub")
 
 
 @dataclass
@@ -43,6 +47,11 @@ class Tally:
         """Count."""
         with self._lock:
             self.dead += 1
+
+    @hookimpl
+    def tocsin_flow_crashed(self, event: Event) -> None:
+        """Say so: nobody else does in the log of the process that finds a run dead."""
+        _log.warning("run '%s' of flow '%s' is dead: %s", event.run_id, event.flow, event.message)
 
 
 @contextmanager

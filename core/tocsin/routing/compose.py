@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tocsin.routing import compose_group as group
 from tocsin.routing.envelope import Envelope, local_time
 from tocsin.routing.severity import severity
-from tocsin.routing.templates import render, template_data
+from tocsin.routing.templates import Filters, render, template_data
 from tocsin.routing.words import after, blocked_tasks, one_line, outage, reason_of
 from tocsin_hooks.durations import format_duration
 from tocsin_hooks.events import Event
@@ -24,6 +24,8 @@ class Template:
 
     title: str = ""
     text: str = ""
+    filters: Filters = ()
+    """Filters that they use beside Jinja2's own."""
 
 
 def compose(event: Event, envelope: Envelope, template: Template | None = None) -> Message:
@@ -69,8 +71,8 @@ def _worded(event: Event, envelope: Envelope, template: Template | None) -> tupl
     if template is not None:
         data = template_data(event, envelope)
         try:
-            worded = one_line(render(template.title, data)) if template.title else title
-            text = render(template.text, data) if template.text else text
+            worded = one_line(render(template.title, data, template.filters)) if template.title else title
+            text = render(template.text, data, template.filters) if template.text else text
             title = worded
         except ValueError as error:
             complaint = f"\n(the template of route '{envelope.route}' failed: {error})"

@@ -80,6 +80,22 @@ class Log:
 
 
 @dataclass(frozen=True, slots=True)
+class Past:
+    """A member that is over, as its group remembers it: the group's last message names it once more."""
+
+    key: str
+    event: str
+    at: datetime
+    since: datetime
+    subject: str
+    state: str
+    text: str
+    recovered: str
+    channels: tuple[str, ...]
+    """Those that were told of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Group:
     """A group that has members; it is forgotten when all of them have recovered and that was told."""
 
@@ -98,6 +114,10 @@ class Group:
     channels: Mapping[str, Log] = field(default_factory=dict)
     window: str = ""
     """Of a digest: the window at whose end it leaves."""
+    past: tuple[Past, ...] = ()
+    """Members that are over, the newest last; of very many the oldest are only counted."""
+    forgotten: Mapping[str, int] = field(default_factory=dict)
+    """By channel: how many more there were."""
 
 
 RECOVERED, FLAPPING = "recovered", "flapping"

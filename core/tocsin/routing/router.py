@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -25,6 +25,8 @@ class Route:
     children: tuple[Route, ...] = ()
     options: RouteOptions = field(default_factory=RouteOptions)
     """How it sends, with all that it inherits."""
+    respects: bool = False
+    """Of a route from code: whether a route of the config that stops keeps it from acting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,12 @@ class Decision:
     matched: bool = False
     nowhere: tuple[str, ...] = ()
     """The routes that act, and send to nobody on purpose."""
+    stopped: tuple[Target, ...] = ()
+    """Where routes from code do not send it because a route of the config stops."""
+    kept_back: tuple[Target, ...] = ()
+    """Where it does not go because of a plugin."""
+    plugin: str = ""
+    """The plugin that has changed where it goes."""
 
 
 DEFAULTS = "defaults"
@@ -100,21 +108,33 @@ class Router:
         return [self.routes[place] for place in self._index.candidates(event)]
 
     def decide(self, event: Event, extra: Iterable[Route] = ()) -> Decision:
-        """Where `event` goes; `extra` routes, from code, come after all others and whatever stopped."""
-        acting, _ = self._acting(self._candidates(event), event, self.default_send, self.default_template)
+        """Where `event` goes; `extra` routes, from code, come after all others, and act whatever stopped.
+
+        Those that respect the config do not.
+        """
+        acting, is_stopped = self._acting(self._candidates(event), event, self.default_send, self.default_template)
         if not acting and self.default_send and self._is_for_defaults(event):
             acting.append(_Acting(self._defaults, self.default_send, self.default_template))
+        wanted = [route for route in extra if route.filter is None or route.filter.matches(event)]
+        stopped = [route for route in wanted if is_stopped and route.respects]
         acting += [
             _Acting(route, route.send or (), route.template or self.default_template)
-            for route in extra
-            if route.filter is None or route.filter.matches(event)
+            for route in wanted
+            if route not in stopped
         ]
         targets: dict[str, Target] = {}
         for act in acting:
             for channel in act.send:
                 targets.setdefault(channel, Target(channel, act.route.name, act.template, act.route.options))
         nowhere = tuple(act.route.name for act in acting if not act.send)
-        return Decision(tuple(targets.values()), bool(acting), nowhere)
+        left_out = tuple(
+            Target(channel, route.name) for route in stopped for channel in route.send or () if channel not in targets
+        )
+        return Decision(tuple(targets.values()), bool(acting), nowhere, left_out)
+
+    def stops(self, event: Event) -> bool:
+        """Whether a route of the config keeps those of code from acting that respect it."""
+        return self._acting(self._candidates(event), event, (), "")[1]
 
     def _is_for_defaults(self, event: Event) -> bool:
         return not event.state or self.opens is None or self.opens.matches(event)
@@ -122,6 +142,14 @@ class Router:
     @cached_property
     def _defaults(self) -> Route:
         return Route(DEFAULTS, options=self.default_options)
+
+    def filters(self) -> Iterator[Filter | None]:
+        """The filters of all routes."""
+        waiting = list(self.routes)
+        while waiting:
+            route = waiting.pop()
+            waiting += route.children
+            yield route.filter
 
     @cached_property
     def options(self) -> dict[str, RouteOptions]:

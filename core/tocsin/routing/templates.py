@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tocsin.routing.envelope import Envelope
+from tocsin.routing.template_filters import PlainFilter
 from tocsin_hooks.events import Event
 from tocsin_hooks.messages import Action, Item, Why
 
@@ -20,14 +21,26 @@ OUTPUT_CAP = 20_000
 _CUT = "\n... (cut: longer than a message may be)"
 
 
-@cache
-def _environment() -> ImmutableSandboxedEnvironment:
+Filters = tuple[PlainFilter, ...]
+"""Filters that templates can use beside Jinja2's own."""
+
+
+@lru_cache(maxsize=16)
+def _environment(filters: Filters) -> ImmutableSandboxedEnvironment:
     # Channels escape for their own dialects: escaping here as well would escape twice.
-    return ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, trim_blocks=True)
+    made = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, trim_blocks=True)
+    for each in filters:
+        made.filters.setdefault(each.name, each)  # Jinja2's own keep their meaning
+    return made
 
 
-def render(template: str, data: Mapping[str, Any]) -> str:
-    """The text that `template` makes of `data`, cut at `OUTPUT_CAP`.
+def template_filters(provided: Mapping[str, Callable[..., Any]]) -> Filters:
+    """The filters that plugins have `provided`, as templates may use them."""
+    return tuple(PlainFilter(name, function) for name, function in sorted(provided.items()))
+
+
+def render(template: str, data: Mapping[str, Any], filters: Filters = ()) -> str:
+    """The text that `template` makes of `data`, cut at `OUTPUT_CAP`; it may use `filters` beside Jinja2's own.
 
     Raises ValueError, with the line where it is known, for a template that cannot be read or does not fit the data.
 
@@ -36,7 +49,7 @@ def render(template: str, data: Mapping[str, Any]) -> str:
     """
     pieces, size = [], 0
     try:
-        for piece in _environment().from_string(template).generate(dict(data)):
+        for piece in _environment(filters).from_string(template).generate(dict(data)):
             pieces.append(piece)
             size += len(piece)
             if size > OUTPUT_CAP:
@@ -49,14 +62,17 @@ def render(template: str, data: Mapping[str, Any]) -> str:
     return "".join(pieces)
 
 
-def check_template(template: str) -> str | None:
-    """What is wrong with a template, tried on a message that has everything; None when nothing is."""
+def check_template(template: str, filters: Filters = ()) -> str | None:
+    """What is wrong with a template, tried on a message that has everything; None when nothing is.
+
+    What the filters of plugins make of that message says nothing about others, so they are not asked.
+    """
     event, envelope = _sample()
     data = template_data(event, envelope)
     for name in ("params", "parameters", "context", "labels", "group"):
         data[name] = _Anything(data[name])
     try:
-        render(template, data)
+        render(template, data, tuple(PlainFilter(each.name, _value) for each in filters))
     except ValueError as error:
         return str(error)
     return None
@@ -86,6 +102,10 @@ def template_data(event: Event, envelope: Envelope) -> dict[str, Any]:
         "hides": envelope.hides,
         "say": envelope.say,
     }
+
+
+def _value(*_: Any, **__: Any) -> str:
+    return "value"
 
 
 class _Anything(dict[str, Any]):

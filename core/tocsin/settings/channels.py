@@ -14,9 +14,11 @@ from pydantic import BaseModel, ValidationError
 
 from tocsin.settings.document import Document
 from tocsin.settings.issues import Problem, listed, near, nearest
+from tocsin.settings.late_secret import LateSecret, with_late_secrets
 from tocsin.settings.locate import KeyPath
 from tocsin.settings.models import CHANNEL_KEYS, Sending
 from tocsin.settings.paths import data_path, spoken
+from tocsin.settings.secret_like import is_on_this_machine, is_secret_setting
 from tocsin.settings.settings import ChannelSettings
 from tocsin.settings.translate import CHANNEL, described, translate
 from tocsin_hooks.channels import ChannelConfig, ChannelType
@@ -31,6 +33,7 @@ THROUGH_APPRISE = frozenset(
 )  # fmt: skip
 """Services that a channel of type "apprise" reaches."""
 
+_REFERENCE = '{ env = "NAME" }, { file = "PATH" } or { keyring = "service/name" }'
 _PLAIN = (str, int, float, bool, dt.timedelta, dt.datetime, dt.date, dt.time, type(None))
 _NESTS = (list, tuple, set, frozenset)
 
@@ -70,6 +73,7 @@ def channel_settings(
         config, found = _own_settings(document, path, table, channel_type, context)
         problems += found
         if config is not None:
+            problems += () if inline_secrets else _written_secrets(document, path, config)
             settings[name] = ChannelSettings(name, channel_type, config, sending)
     return settings, problems
 
@@ -99,7 +103,11 @@ def _sending_problems(
 def _own_settings(
     document: Document, path: KeyPath, table: Mapping[str, Any], kind: ChannelType, context: dict[str, Any]
 ) -> tuple[ChannelConfig | None, list[Problem]]:
-    own = {key: value for key, value in table.items() if key not in CHANNEL_KEYS}
+    given = {key: value for key, value in table.items() if key not in CHANNEL_KEYS}
+    own, plain = with_late_secrets(given, kind.config, context)
+    written = [] if context["inline_secrets"] else [key for key in plain if not is_on_this_machine(own[key])]
+    if written:
+        return None, [_written_secret(document, (*path, key), "a secret is never written here") for key in written]
     try:
         return kind.config.model_validate(own, context=context), []
     except ValidationError as error:
@@ -155,6 +163,19 @@ def secret_problems(document: Document, channels: Mapping[str, ChannelSettings])
     return problems
 
 
+def _written_secrets(document: Document, path: KeyPath, config: ChannelConfig) -> Iterator[Problem]:
+    """Secrets that stand in settings which may be plain: an address lets in whoever knows it."""
+    for inner, secret in _secrets(config):
+        if secret.kind == "plain" and is_secret_setting(str(inner[0]), secret.get_secret_value()):
+            written = data_path(document.data, (*path, *inner))
+            yield _written_secret(document, written, "holds a secret, which is never written here")
+
+
+def _written_secret(document: Document, path: KeyPath, what: str) -> Problem:
+    table, key = spoken(document.data, path)
+    return Problem("E406", f"{table} {key}: {what}; refer to it: {_REFERENCE}", document.at(path))
+
+
 def _unreadable(secret: Secret) -> str:
     try:
         secret.get_secret_value()
@@ -169,6 +190,8 @@ def _secrets(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Secret]]
     """Every secret that settings refer to, with its path."""
     if isinstance(value, Secret):
         yield path, value
+    elif isinstance(value, LateSecret):
+        yield path, value.secret
     elif isinstance(value, BaseModel):
         for name, info in type(value).model_fields.items():
             yield from _secrets(getattr(value, name), (*path, info.alias or name))

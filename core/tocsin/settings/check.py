@@ -8,16 +8,16 @@ from datetime import timedelta
 from tocsin.settings.alerting import windows_of
 from tocsin.settings.always import is_always_open
 from tocsin.settings.document import Document
-from tocsin.settings.expressions import DEEPEST, Expressions, circles, label_problem
+from tocsin.settings.expressions import DEEPEST, Expressions, circles
 from tocsin.settings.inherit import Layer, layers, merged
 from tocsin.settings.issues import Problem, listed, nearest
+from tocsin.settings.known_labels import SeenLabels, label_problem
 from tocsin.settings.locate import KeyPath
 from tocsin.settings.models import File
 from tocsin.settings.option_tables import DigestTable, GroupTable, MuteTable
 from tocsin.settings.uses import called, label_lists, option_tables, route_names, stands_for_all, uses, written
 from tocsin_hooks.durations import format_duration
 from tocsin_hooks.filters import Filter
-from tocsin_hooks.filters.labels import is_known
 from tocsin_hooks.filters.tree import And, Or, Ref
 
 _UNKNOWN = {
@@ -34,13 +34,13 @@ _UNKNOWN = {
 }
 
 
-def reference_problems(document: Document, file: File, *, any_label: bool = False) -> list[Problem]:
+def reference_problems(document: Document, file: File, *, seen: SeenLabels | None = None) -> list[Problem]:
     """What the config refers to and does not have, and lists of labels that cannot be."""
     return [
         *_unknown_names(document, file),
         *_name_problems(document, file),
         *_parent_problems(document, file),
-        *_label_problems(document, file, any_label=any_label),
+        *_label_problems(document, file, seen),
     ]
 
 
@@ -103,7 +103,7 @@ def _depth(name: str, parents: Mapping[str, list[str]]) -> int:
     return len(seen) - 1
 
 
-def _label_problems(document: Document, file: File, *, any_label: bool) -> Iterator[Problem]:
+def _label_problems(document: Document, file: File, seen: SeenLabels | None) -> Iterator[Problem]:
     for path, labels in label_lists(file):
         for index, label in enumerate(labels):
             place = document.at((*path, index))
@@ -113,8 +113,8 @@ def _label_problems(document: Document, file: File, *, any_label: bool) -> Itera
                     yield Problem("E312", f"{subject}: '{label}' stands for all labels", place, "write it alone")
             elif label in labels[:index]:
                 yield Problem("E312", f"{subject}: the label '{label}' stands in it twice", place, "keep one")
-            elif not any_label and not is_known(label):
-                yield label_problem(label, place)
+            elif seen is not None and (problem := label_problem(label, place, seen)) is not None:
+                yield problem
 
 
 # ---------------------------------------------------------------- options

@@ -9,14 +9,15 @@ from graphlib import TopologicalSorter
 from typing import Any
 
 from tocsin.settings.document import Document
-from tocsin.settings.issues import Problem, listed, near, nearest
+from tocsin.settings.issues import Problem, listed, nearest
+from tocsin.settings.known_labels import SeenLabels, label_problem
 from tocsin.settings.locate import KeyPath
 from tocsin.settings.models import File, PythonFilter
 from tocsin.settings.option_tables import Options, RouteTable
 from tocsin.settings.paths import spoken
 from tocsin_hooks.errors import FilterError
 from tocsin_hooks.filters import Filter, parse
-from tocsin_hooks.filters.labels import KNOWN_LABELS, is_known
+from tocsin_hooks.filters.labels import STATE_LABELS
 from tocsin_hooks.filters.lint import warnings_of
 from tocsin_hooks.filters.tree import EVERYTHING, Compare, Flag, LabelRef, Match, Opaque, Ref
 
@@ -27,15 +28,18 @@ DEEPEST = 50
 
 Predicate = Filter | Callable[[Any], object]
 
+_UNREAD = Opaque(lambda _: False, "a filter that cannot be read")
+"""What stands for a broken filter where others name it: nothing can be told of what it holds for."""
+
 
 @dataclass(frozen=True)
 class Expressions:
-    """The filters of a config, each with every `@name` bound; of a broken one, what stands for every event."""
+    """The filters of a config, each with every `@name` bound; without those that are broken."""
 
     named: Mapping[str, Filter]
     opens: Filter
     whens: tuple[Filter | None, ...]
-    """The filter of each route, in order; None takes every event."""
+    """The filter of each route, in order; None where it has none, or one that is broken."""
     at: Mapping[KeyPath, Filter] = field(default_factory=dict)
     """Every filter of the file by its path; without those that are broken."""
     used: frozenset[str] = field(default_factory=frozenset)
@@ -43,32 +47,29 @@ class Expressions:
 
 
 def expressions(
-    document: Document, file: File, provided: Mapping[str, Predicate], *, any_label: bool = False
+    document: Document, file: File, provided: Mapping[str, Predicate], *, seen: SeenLabels | None = None
 ) -> tuple[Expressions, list[Problem]]:
     """The filters of `file`, with those that plugins have `provided`, and what is wrong with them.
 
-    With `any_label`, labels that nobody knows are none of it.
+    Without labels that were `seen`, those that nobody knows are none of it.
     """
     trees, problems = _read_all(document, file)
-    named = {name: _as_filter(name, given) for name, given in provided.items()}
+    named: dict[str, Filter] = {name: _as_filter(name, given) for name, given in provided.items()}
     for name, given in file.filters.items():
         if isinstance(given, PythonFilter):
             named[name], found = _python_filter(document, ("filters", name), given.python)
             problems += found
         else:
-            named[name] = trees["filters", name]
+            named[name] = trees.get(("filters", name), _UNREAD)
     written = document.data.get("filters")
-    broken = dict.fromkeys(written if isinstance(written, dict) else (), EVERYTHING)  # told of where they stand
-    named = {**broken, **named}
+    named = {**dict.fromkeys(written if isinstance(written, dict) else (), _UNREAD), **named}
     faults = _circles(document, trees, named)
     for path, tree in trees.items():
         faults += _unknown_names(document, path, tree, named)
-        problems += [] if any_label else _unknown_labels(document, path, tree)
+        problems += [] if seen is None else _label_problems(document, path, tree, seen)
         problems += _suspicions(document, path, tree)
-    faults = faults or _too_large(document, trees, named)
-    bound: dict[KeyPath, Filter] = {}
-    if not faults:
-        bound, faults = _bound(document, trees, named)
+    bound, found = _bound(document, trees, _without_unsound(named, file.filters))
+    faults += found
     found_expressions = Expressions(
         named={name: bound.get(("filters", name), tree) for name, tree in named.items()},
         opens=bound.get(("defaults", "opens"), EVERYTHING),
@@ -80,14 +81,13 @@ def expressions(
 
 
 def _read_all(document: Document, file: File) -> tuple[dict[KeyPath, Filter], list[Problem]]:
-    """Every expression of the file as a tree, and the problems of those that cannot be read."""
+    """Every expression of the file that can be read, as a tree, and the problems of the others."""
     trees: dict[KeyPath, Filter] = {}
     problems = []
     for path, text in written_filters(file).items():
         try:
             trees[path] = parse(text)
         except FilterError as error:
-            trees[path] = EVERYTHING
             problems.append(Problem(error.code, error.reason, document.within(path, error.start, error.end)))
     return trees, problems
 
@@ -142,7 +142,7 @@ def _python_filter(document: Document, path: KeyPath, reference: str) -> tuple[F
             return found if isinstance(found, Filter) else Opaque(found, reference), []
         reason = "it cannot be called"
     text = f"{' '.join(spoken(document.data, path))}: '{reference}' cannot be loaded: {reason}"
-    return EVERYTHING, [Problem("E205", text, document.at((*path, "python")), suggestion)]
+    return _UNREAD, [Problem("E205", text, document.at((*path, "python")), suggestion)]
 
 
 # ---------------------------------------------------------------- names
@@ -150,6 +150,11 @@ def _python_filter(document: Document, path: KeyPath, reference: str) -> tuple[F
 
 def _refs(tree: Filter) -> Iterator[Ref]:
     return (node for node in tree.walk() if isinstance(node, Ref))
+
+
+def _references(named: Mapping[str, Filter]) -> dict[str, list[str]]:
+    """The names that each named filter refers to."""
+    return {name: [ref.name for ref in _refs(tree)] for name, tree in named.items()}
 
 
 def _unknown_names(document: Document, path: KeyPath, tree: Filter, known: Iterable[str]) -> list[Problem]:
@@ -162,11 +167,28 @@ def _unknown_names(document: Document, path: KeyPath, tree: Filter, known: Itera
     return problems
 
 
+def _unsound(named: Mapping[str, Filter]) -> set[str]:
+    """The filters that lead to a name that nothing has, or into a circle."""
+    users: dict[str, list[str]] = {}
+    waits: dict[str, int] = {}
+    for name, tree in named.items():
+        below = {ref.name for ref in _refs(tree)}
+        waits[name] = len(below)
+        for other in below:
+            users.setdefault(other, []).append(name)
+    ready = [name for name, count in waits.items() if not count]
+    for name in ready:
+        for user in users.get(name, ()):
+            waits[user] -= 1
+            if not waits[user]:
+                ready.append(user)
+    return set(named) - set(ready)
+
+
 def _circles(document: Document, trees: Mapping[KeyPath, Filter], named: Mapping[str, Filter]) -> list[Problem]:
     """A problem for each circle of references, told where its first filter in the file goes round."""
-    graph = {name: [ref.name for ref in _refs(tree)] for name, tree in named.items()}
     problems = []
-    for circle in circles(graph):
+    for circle in circles(_references(named)):
         path: KeyPath = ("filters", circle[0])
         following = circle[1 % len(circle)]
         span = next(ref.span for ref in _refs(named[circle[0]]) if ref.name == following)
@@ -205,7 +227,7 @@ def circles(graph: Mapping[str, Iterable[str]]) -> list[tuple[str, ...]]:
 
 def _too_large(document: Document, trees: Mapping[KeyPath, Filter], named: Mapping[str, Filter]) -> list[Problem]:
     """A problem for each expression that names filters that name filters, until nothing could hold it."""
-    graph = {name: [ref.name for ref in _refs(tree)] for name, tree in named.items()}
+    graph = _references(named)
     parts: dict[str, int] = {}
     depth: dict[str, int] = {}
     for name in TopologicalSorter(graph).static_order():
@@ -230,9 +252,17 @@ def _parts(tree: Filter, of: Mapping[str, int]) -> int:
 def _bound(
     document: Document, trees: Mapping[KeyPath, Filter], named: Mapping[str, Filter]
 ) -> tuple[dict[KeyPath, Filter], list[Problem]]:
+    """The trees of which every name stands for something, bound; none of them while some would be too large."""
+    whole = {
+        path: tree
+        for path, tree in trees.items()
+        if all(ref.name in named for ref in _refs(tree))
+        and not (path[0] == "filters" and named[str(path[1])] is _UNREAD)
+    }
+    if problems := _too_large(document, whole, named):
+        return {}, problems
     bound: dict[KeyPath, Filter] = {}
-    problems = []
-    for path, tree in trees.items():
+    for path, tree in whole.items():
         try:
             bound[path] = tree.bind(named)
         except FilterError as error:  # in a filter that a plugin provides
@@ -240,25 +270,40 @@ def _bound(
     return bound, problems
 
 
+def _without_unsound(named: Mapping[str, Filter], own: Iterable[str]) -> dict[str, Filter]:
+    """`named`, with `_UNREAD` for what leads to a name that nothing has, or into a circle.
+
+    What plugins provide is left as it is where nothing goes round: binding it tells what is wrong.
+    """
+    unsound = _unsound(named)
+    if not circles(_references(named)):
+        unsound &= set(own)
+    return {name: _UNREAD if name in unsound else tree for name, tree in named.items()}
+
+
 def _suspicions(document: Document, path: KeyPath, tree: Filter) -> Iterator[Problem]:
-    if tree is EVERYTHING:  # which stands for an expression that could not be read
-        return
-    regexes = {node.span for node in tree.walk() if isinstance(node, Match) and node.op in ("=~", "!~")}
+    codes = {node.span: code for node in tree.walk() if isinstance(node, Match) and (code := _code_of(node))}
     for warning in warnings_of(tree):
         place = document.within(path, *(warning.span or (0, 0)))
-        yield Problem("E206" if warning.span in regexes else "W908", warning.reason, place)
+        yield Problem(codes.get(warning.span, "W908"), warning.reason, place)
+
+
+def _code_of(node: Match) -> str:
+    """The code of what is odd about a matcher that cannot be meant; empty where it could."""
+    if node.op in ("=~", "!~"):
+        return "E206"
+    if "*" in node.value:
+        return "E207"
+    return "E201" if node.label in STATE_LABELS else ""
 
 
 # ---------------------------------------------------------------- labels
 
 
-def _unknown_labels(document: Document, path: KeyPath, tree: Filter) -> list[Problem]:
-    problems = []
-    for label, start in _labels(tree):
-        if not is_known(label):
-            place = document.within(path, start, start + len(label))
-            problems.append(label_problem(label, place))
-    return problems
+def _label_problems(document: Document, path: KeyPath, tree: Filter, seen: SeenLabels) -> list[Problem]:
+    places = ((label, document.within(path, start, start + len(label))) for label, start in _labels(tree))
+    found = (label_problem(label, place, seen) for label, place in places)
+    return [problem for problem in found if problem is not None]
 
 
 def _labels(tree: Filter) -> Iterator[tuple[str, int]]:
@@ -269,14 +314,3 @@ def _labels(tree: Filter) -> Iterator[tuple[str, int]]:
             yield node.label, start
         if isinstance(node, Compare) and isinstance(node.other, LabelRef):
             yield node.other.label, end - len(node.other.label)
-
-
-def label_problem(label: str, place: Any) -> Problem:
-    """What to say of a label that events do not have: an error where a known one was nearly written.
-
-    Labels that plugins or pipelines add cannot be known here, so any other name is but a warning.
-    """
-    if close := near(label, KNOWN_LABELS):
-        hint = f"did you mean '{close}', or a label of your own, 'context.{label}'?"
-        return Problem("E202", f"unknown label '{label}'", place, hint)
-    return Problem("W906", f"label '{label}' is none of tocsin's; it matches once something adds it", place)

@@ -29,6 +29,7 @@ CODES = {
     "E204": "filters that refer to each other in a circle",
     "E205": "a filter written in Python cannot be loaded",
     "E206": "a regex that matches everything",
+    "E207": "a '*' where it stands for itself, and a regex is probably meant",
     "E301": "two routes have the same name",
     "E302": "a route or the defaults send to an unknown channel",
     "E303": "a route is under an unknown route",

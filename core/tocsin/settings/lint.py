@@ -1,8 +1,10 @@
-"""What in a config without errors does nothing, or not what it seems to."""
+"""What in a config does nothing, or not what it seems to; beside errors, as far as it could be read."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 from tocsin.settings.alerts import Mode
@@ -11,37 +13,76 @@ from tocsin.settings.document import Document
 from tocsin.settings.expressions import Expressions
 from tocsin.settings.implies import implies
 from tocsin.settings.inherit import layers, resolved
-from tocsin.settings.issues import Problem
+from tocsin.settings.issues import Problem, near
 from tocsin.settings.locate import KeyPath
-from tocsin.settings.models import File
+from tocsin.settings.models import RUN_TABLES, File
 from tocsin.settings.secret_like import secret_in
 from tocsin.settings.settings import TemplateSettings
+from tocsin.settings.translate import texts_in
 from tocsin.settings.uses import WORDS, called, route_names, uses
 
 _MOST_PAIRS = 100_000
 """How many pairs of routes are compared: enough for any file that people write."""
 
+_LONGEST_NAME, _MOST_NAMES = 100, 200
+"""What of a config with errors is compared with the names that it gives."""
+
 _UNUSED = {"channels": "W902", "templates": "W903", "windows": "W909", "escalations": "W911"}
 
 
-def lint(document: Document, file: File, found: Expressions, templates: dict[str, TemplateSettings]) -> list[Problem]:
-    """What in a config without errors does nothing, or not what it seems to."""
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Where something in a config could not be read. What depends on that is not judged."""
+
+    lost: tuple[KeyPath, ...] = ()
+
+    def touches(self, *path: str | int) -> bool:
+        """Whether something at `path`, above it or in it, was lost."""
+        return any(lost[: len(path)] == path[: len(lost)] for lost in self.lost)
+
+
+NONE = Damage()
+
+
+def lint(
+    document: Document,
+    file: File,
+    found: Expressions,
+    templates: dict[str, TemplateSettings],
+    *,
+    damage: Damage | None = None,
+) -> list[Problem]:
+    """What in a config does nothing, or not what it seems to. `damage` is that of a config with errors."""
+    lost = damage or NONE
+    meant = _perhaps_meant(document, file, found) if damage else frozenset()
     return [
-        *_unused(document, file, found),
+        *([] if ("routes",) in lost.lost else _unused(document, file, found, meant)),
         *_shadowed(document, file, found),
         *_repeated(document, file, found),
-        *_at_odds(document, file),
-        *_acknowledged_for_nothing(document, file),
-        *_without_zone(document, file),
+        *_at_odds(document, file, lost),
+        *_acknowledged_for_nothing(document, file, lost),
+        *_without_zone(document, file, lost),
         *_secrets(document, templates),
-        *_unclaimed(document, file, found),
+        *([] if lost.touches("routes") or lost.touches("defaults") else _unclaimed(document, file, found)),
     ]
+
+
+def _perhaps_meant(document: Document, file: File, found: Expressions) -> frozenset[str]:
+    """Names, filters with their `@`, that stand in what could not be read, or are nearly written somewhere."""
+    data = {key: value for key, value in document.data.items() if key not in RUN_TABLES}
+    texts = [*texts_in(data), *(use.name for use in uses(document, file))]
+    names = {text for text in texts if len(text) <= _LONGEST_NAME}
+    names |= {f"@{name}" for text in texts for name in re.findall(r"@\"?([\w.-]+)", text)}
+    names |= {f"@{name}" for name in found.used}
+    known = [*file.channels, *file.templates, *file.windows, *file.escalations, *(f"@{name}" for name in file.filters)]
+    meant = {near(name, known) for name in sorted(names - set(known))[:_MOST_NAMES]}
+    return frozenset(names | {name for name in meant if name is not None})
 
 
 # ---------------------------------------------------------------- used by nobody
 
 
-def _unused(document: Document, file: File, found: Expressions) -> Iterator[Problem]:
+def _unused(document: Document, file: File, found: Expressions, meant: frozenset[str]) -> Iterator[Problem]:
     used: dict[str, set[str]] = {section: set() for section in _UNUSED}
     for use in uses(document, file):
         used[use.section].add(use.name)
@@ -52,14 +93,15 @@ def _unused(document: Document, file: File, found: Expressions) -> Iterator[Prob
         "windows": file.windows,
         "escalations": file.escalations,
     }
-    if not file.routes and not file.defaults.send:
+    if not file.routes and not file.defaults.send and not (meant and "routes" in document.data):
         place = document.at(("defaults", "send") if file.defaults.send == () else ())
         hint = "add a [[routes]] table, or say in [defaults] where to send"
         yield Problem("W905", "no route and no default channel: nothing is sent anywhere", place, hint)
         sections.pop("channels")
     for section, names in sections.items():
-        yield from _unused_names(document, _UNUSED[section], section, WORDS[section], names, used[section])
-    yield from _unused_names(document, "W901", "filters", "filter", file.filters, found.used)
+        yield from _unused_names(document, _UNUSED[section], section, WORDS[section], names, used[section] | meant)
+    named = found.used | {name.removeprefix("@") for name in meant if name.startswith("@")}
+    yield from _unused_names(document, "W901", "filters", "filter", file.filters, named)
 
 
 def _unused_names(
@@ -111,9 +153,11 @@ def _behind_stops(file: File) -> Iterator[tuple[int, int]]:
                 yield from ((stop, behind) for behind in level[place + 1 :])
 
 
-def _at_odds(document: Document, file: File) -> Iterator[Problem]:
+def _at_odds(document: Document, file: File, damage: Damage) -> Iterator[Problem]:
     """Options that mean nothing beside others."""
     for index, line in enumerate(layers(file.defaults, file.routes, route_names(file))):
+        if any(damage.touches(*layer.path) for layer in line):
+            continue
         route, options, path = file.routes[index], resolved(line, {}), ("routes", index)
         if options.mode is Mode.EVENT:
             for key in ("escalate", "flap", "open_after", "recover"):
@@ -132,16 +176,18 @@ def _at_odds(document: Document, file: File) -> Iterator[Problem]:
 # ---------------------------------------------------------------- the rest
 
 
-def _acknowledged_for_nothing(document: Document, file: File) -> Iterator[Problem]:
+def _acknowledged_for_nothing(document: Document, file: File, damage: Damage) -> Iterator[Problem]:
     for name, table in file.escalations.items():
+        if damage.touches("escalations", name):
+            continue
         if table.ack_lasts and not any(step.condition == "not acked" for step in table.steps):
             text = f"[escalations.{name}] ack_lasts: no step asks whether somebody has acknowledged"
             hint = 'give steps if = "not acked"'
             yield Problem("W916", text, document.at(("escalations", name, "ack_lasts"), key=True), hint)
 
 
-def _without_zone(document: Document, file: File) -> Iterator[Problem]:
-    if file.defaults.timezone is not None:
+def _without_zone(document: Document, file: File, damage: Damage) -> Iterator[Problem]:
+    if file.defaults.timezone is not None or damage.touches("defaults", "timezone"):
         return
     hint = 'set timezone = "..." here or in [defaults]'
     timed: list[tuple[KeyPath, bool]] = [
@@ -151,7 +197,7 @@ def _without_zone(document: Document, file: File) -> Iterator[Problem]:
         (("watch", index), table.timezone is None and table.cron is not None) for index, table in enumerate(file.watch)
     ]
     for path, left_out in timed:
-        if left_out:
+        if left_out and not damage.touches(*path):
             text = f"{called(document, path)} names no time zone, so it is read in UTC"
             yield Problem("W912", text, document.at(path, key=True), hint)
 

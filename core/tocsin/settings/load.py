@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ from tocsin.settings.check_alerts import alert_problems
 from tocsin.settings.check_inhibit import inhibition_problems
 from tocsin.settings.check_templates import CheckTemplate, length_problems, template_settings
 from tocsin.settings.document import Document
-from tocsin.settings.expressions import Expressions, Predicate, expressions
+from tocsin.settings.expressions import Expressions, Predicate, expressions, written_filters
 from tocsin.settings.include import read
 from tocsin.settings.inherit import Layer, layers, resolved
 from tocsin.settings.issues import ConfigError, Problem, Severity, in_order
-from tocsin.settings.lint import lint
+from tocsin.settings.known_labels import SeenLabels
+from tocsin.settings.lint import Damage, lint
 from tocsin.settings.locate import KeyPath
 from tocsin.settings.models import FORMAT, File, PluginSettings, RecoverSettings
 from tocsin.settings.settings import (
@@ -45,20 +46,21 @@ def load(
     filters: Mapping[str, Predicate] | None = None,
     broken_plugins: Mapping[str, str] | None = None,
     check_template: CheckTemplate | None = None,
+    template_filters: Mapping[str, Callable[..., Any]] | None = None,
     any_label: bool = False,
 ) -> Config:
     """The config of `source`; raises ConfigError with everything that is wrong with it.
 
-    `filters` are those that plugins provide, `broken_plugins` the reasons why plugins could not be loaded. Secrets
-    are not read: one that is missing shows when a message is sent, and breaks no pipeline. With `any_label` no label
-    is unknown.
+    `filters` and `template_filters` are those that plugins provide, `broken_plugins` the reasons why plugins could not
+    be loaded. Secrets are not read: one that is missing shows when a message is sent, and breaks no pipeline. With
+    `any_label` no label is unknown.
     """
     known = _Known(Installed(channel_types, broken_plugins or {}), filters or {}, check_template, any_label)
     parts, problems = _examine(source, known)
     errors = [problem for problem in in_order(problems) if problem.severity is Severity.ERROR]
     if parts is None or errors:
         raise ConfigError(errors)
-    return parts.config()
+    return replace(parts.config(), template_filters=template_filters or {})
 
 
 def check(
@@ -68,18 +70,26 @@ def check(
     filters: Mapping[str, Predicate] | None = None,
     broken_plugins: Mapping[str, str] | None = None,
     check_template: CheckTemplate | None = None,
+    seen_labels: Callable[[StoreSettings], frozenset[str]] | None = None,
     secrets: bool = True,
 ) -> list[Problem]:
     """Everything wrong with the config of `source`, in the order of the file.
 
-    With `secrets`, those that cannot be read here and now are errors too. What does nothing is a warning, and is
-    looked for once there are no errors.
+    `seen_labels` says which labels events in history have. With `secrets`, those that cannot be read here and now are
+    errors too. What does nothing is a warning; beside errors it is looked for in what could be read.
     """
-    known = _Known(Installed(channel_types, broken_plugins or {}), filters or {}, check_template, any_label=False)
+    installed = Installed(channel_types, broken_plugins or {})
+    known = _Known(installed, filters or {}, check_template, any_label=False, look=seen_labels)
     parts, problems = _examine(source, known)
     if parts is not None:
-        if all(problem.severity is Severity.WARNING for problem in problems):
-            problems += lint(parts.document, parts.file, parts.expressions, parts.templates)
+        refused = any(problem.severity is Severity.ERROR for problem in problems)
+        problems += lint(
+            parts.document,
+            parts.file,
+            parts.expressions,
+            parts.templates,
+            damage=Damage(parts.lost) if refused else None,
+        )
         if secrets:
             problems += secret_problems(parts.document, parts.channels)
     return in_order(problems)
@@ -102,6 +112,12 @@ class _Known:
     filters: Mapping[str, Predicate]
     check_template: CheckTemplate | None
     any_label: bool
+    look: Callable[[StoreSettings], frozenset[str]] | None = None
+
+    def seen(self, store: StoreSettings) -> SeenLabels:
+        """The labels that the events in a store have."""
+        look = self.look
+        return SeenLabels() if look is None else SeenLabels(lambda: look(store))
 
 
 @dataclass(frozen=True)
@@ -113,6 +129,8 @@ class _Parts:
     channels: dict[str, ChannelSettings]
     expressions: Expressions
     templates: dict[str, TemplateSettings]
+    lost: tuple[KeyPath, ...] = ()
+    """Where something had to be left out because it could not be read."""
 
     def config(self) -> Config:
         file, source, filters = self.file, self.document.source, self.expressions.at
@@ -122,12 +140,7 @@ class _Parts:
             version=file.version,
             project=file.project,
             defaults=self._defaults(),
-            store=StoreSettings(
-                _absolute(source.base, file.store.path or "tocsin.db"),
-                file.store.retention,
-                file.store.history,
-                file.store.url,
-            ),
+            store=_store(source, file),
             delivery=file.delivery,
             hub=file.hub,
             plugins=file.plugins,
@@ -182,22 +195,23 @@ def _examine(source: Source, known: _Known) -> tuple[_Parts | None, list[Problem
     document = document.with_plain(plain_keys(document.data, known.installed.types))
     if newer := _newer_format(document):
         return None, [newer]
-    file, found = shape(document)
+    file, found, lost = shape(document)
     problems += found
     inline_secrets = file.allow_inline_secrets
     channels, found = channel_settings(document, file.channels, known.installed, inline_secrets=inline_secrets)
     problems += found
-    any_label = known.any_label or file.defaults.drop_unknown_labels
-    filters, found = expressions(document, file, known.filters, any_label=any_label)
+    chosen = None if known.any_label or file.defaults.drop_unknown_labels else known.seen(_store(document.source, file))
+    filters, found = expressions(document, file, known.filters, seen=chosen)
     problems += found
     templates, found = template_settings(document, file, known.check_template)
     kinds = {name: channel.type.name for name, channel in channels.items()}
     problems += [*found, *length_problems(document, file, templates, kinds)]
-    problems += reference_problems(document, file, any_label=any_label)
+    problems += reference_problems(document, file, seen=chosen)
     problems += option_problems(document, file, filters)
     problems += alert_problems(document, file)
     problems += inhibition_problems(document, file, filters)
-    return _Parts(document, file, channels, filters, templates), problems
+    unread = (path for path in written_filters(file) if path not in filters.at)
+    return _Parts(document, file, channels, filters, templates, (*lost, *unread)), problems
 
 
 def _newer_format(document: Document) -> Problem | None:
@@ -209,19 +223,21 @@ def _newer_format(document: Document) -> Problem | None:
     return Problem("E105", text, document.at(("version",)), "update it: pip install --upgrade tocsin")
 
 
-def shape(document: Document) -> tuple[File, list[Problem]]:
-    """The file as far as its shape is right, and the problems of what had to be left out for that."""
+def shape(document: Document) -> tuple[File, list[Problem], list[KeyPath]]:
+    """The file as far as its shape is right, the problems of what had to be left out for that, and where that was."""
     data = copy.deepcopy(document.data)
     inline = data.get("allow_inline_secrets") is True
     context = {"base": document.source.base, "inline_secrets": inline}
     problems: list[Problem] = []
+    lost: list[KeyPath] = []
     while True:
         try:
-            return File.model_validate(data, context=context), problems
+            return File.model_validate(data, context=context), problems, lost
         except ValidationError as error:
             for each in translate(error, document, File):
                 problems += [] if each.told else [each.problem]
                 prune(data, each.path)
+                lost.append(each.path)
 
 
 def prune(data: dict[str, Any], path: KeyPath) -> None:
@@ -243,6 +259,11 @@ def prune(data: dict[str, Any], path: KeyPath) -> None:
             return  # taken out before, with what it was in
         table = table[part]
     table.pop(path[-1], None)
+
+
+def _store(source: Source, file: File) -> StoreSettings:
+    given = file.store
+    return StoreSettings(_absolute(source.base, given.path or "tocsin.db"), given.retention, given.history, given.url)
 
 
 def _absolute(base: Path, text: str) -> Path:

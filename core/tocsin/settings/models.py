@@ -162,10 +162,13 @@ class TemplateTable(Table):
 
 
 class PluginSettings(Table):
-    """`[plugins]`: the plugins that may be used; None: all that are installed."""
+    """`[plugins]`: the plugins that may be used, and how long a call of one may take."""
 
     allow: tuple[Text, ...] | None = None
+    """None: all that are installed."""
     block: tuple[Text, ...] = ()
+    deadline: Duration | None = None
+    """After which a call is ended; None leaves it to TOCSIN_HOOK_DEADLINE, or 30 seconds."""
 
 
 class File(Table):

@@ -1,9 +1,11 @@
-"""Whether a text seems to hold a secret, and must not be shown."""
+"""Whether a text seems to hold a secret: then it must not be shown, and should not stand where it does."""
 
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from itertools import pairwise
+from urllib.parse import urlsplit
 
 _MARKS = re.compile(
     r"xox[abeoprs]-[0-9A-Za-z-]{6,}"  # Slack
@@ -28,6 +30,66 @@ def secret_in(text: str) -> tuple[int, int] | None:
     if mark := _MARKS.search(text):
         return mark.span()
     return next((found.span() for found in _LONG.finditer(text) if _is_random(found[0])), None)
+
+
+def is_secret_setting(name: str, value: str) -> bool:
+    """Whether the plain value of a setting that may hold a secret does: then only a reference will do.
+
+    An address on this machine is nobody's secret.
+
+    >>> is_secret_setting("url", "https://ops.example.org/hooks/flow"), is_secret_setting("url", "http://127.0.0.1/t0k3n")
+    (False, False)
+    >>> is_secret_setting("url", "tgram://123456789:AAF4x_kTq9LmZ2/12315544"), is_secret_setting("proxy", "http://a:b@p")
+    (True, True)
+    >>> is_secret_setting("webhook_url", "https://chat.example.org/hooks/ops")
+    True
+    """
+    if is_on_this_machine(value):
+        return False
+    if "://" in value and _NAMED_SECRET.search(name):
+        return True
+    if secret_in(value) or _KEEPS_SECRETS.search(value):
+        return True
+    pieces = re.split(r"[/:@?&=#,]+", value.partition("://")[2])
+    return any(_is_token(piece) for piece in pieces)
+
+
+def is_on_this_machine(address: str) -> bool:
+    """Whether a text is an address that only this machine itself can reach.
+
+    >>> [is_on_this_machine(f"http://{host}/x") for host in ("127.0.0.1:80", "localhost", "[::1]", "10.0.0.1", "")]
+    [True, True, True, False, False]
+    """
+    try:
+        host = (urlsplit(address.strip()).hostname or "").rstrip(".")
+        return host == "localhost" or (bool(host) and ip_address(host).is_loopback)
+    except ValueError:
+        return False
+
+
+_NAMED_SECRET = re.compile(r"(?i)webhook|token|secret|passw|credential|(?:^|_)key(?:$|_)")
+_KEEPS_SECRETS = re.compile(  # addresses that let everybody in who knows them
+    r"(?i)^https?://(?:[^/]*\.)?(?:"
+    r"hooks\.slack(?:-gov)?\.com/(?:services|workflows|triggers)/."
+    r"|discord(?:app)?\.com/api/webhooks/."
+    r"|(?:webhook\.office|outlook\.office(?:365)?)\.com/webhook[^/]*/."
+    r"|hooks\.zapier\.com/hooks/.|maker\.ifttt\.com/trigger/.|events\.pagerduty\.com/integration/."
+    r"|api\.telegram\.org/bot.)"
+    r"|[?&](?:[a-z_-]*(?:token|secret|passw(?:or)?d|api_?key)|sig|signature|key|auth)=[^&#]"
+    r"|://\d{6,}:[\w-]{12,}"  # a bot of Telegram
+)
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_WORD = re.compile(r"[0-9A-Za-z_-]{20,}")
+
+
+def _is_token(word: str) -> bool:
+    """Whether a piece of an address looks like chance: letters and digits mixed, as no name has them."""
+    if _UUID.fullmatch(word):
+        return True
+    if not _WORD.fullmatch(word) or not (any(map(str.isdigit, word)) and any(map(str.isalpha, word))):
+        return False
+    kinds = (str.islower, str.isupper, str.isdigit)
+    return sum(kind(one) != kind(other) for one, other in pairwise(word) for kind in kinds) >= len(word) // 2
 
 
 def _is_random(word: str) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from tocsin.settings.alerts import Escalation, Inhibition, RouteOptions, Watch, Window
 from tocsin.settings.issues import Position
@@ -114,6 +115,8 @@ class Config:
     channels: Mapping[str, ChannelSettings] = field(default_factory=dict)
     routes: tuple[RouteSettings, ...] = ()
     templates: Mapping[str, TemplateSettings] = field(default_factory=dict)
+    template_filters: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    """What plugins give to templates."""
     windows: Mapping[str, Window] = field(default_factory=dict)
     inhibitions: tuple[Inhibition, ...] = ()
     """Those of the file and the built-in ones that it does not switch off."""

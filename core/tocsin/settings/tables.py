@@ -6,13 +6,20 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StrictStr, Tag
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, StrictStr, Tag
 from pydantic_core import PydanticCustomError
 
 from tocsin_hooks.durations import parse_duration
 
-Text = Annotated[StrictStr, Field(min_length=1)]
-"""A text with at least one character."""
+
+def _not_blank(text: str) -> str:
+    if not text.strip():
+        raise PydanticCustomError("blank", "is empty")
+    return text
+
+
+Text = Annotated[StrictStr, Field(min_length=1), AfterValidator(_not_blank)]
+"""A text with at least one character that is no white space."""
 
 
 class Table(BaseModel):

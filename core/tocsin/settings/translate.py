@@ -149,7 +149,7 @@ def _problem(detail: ErrorDetails, document: Document, path: KeyPath, codes: Cod
     subject = f"{table} {key}{shown}".strip()
     reason = complaint(detail, value)
     if detail["type"] not in _EXPECTED and path[0:1] == ("channels",) and path[:3] not in document.plain:
-        reason = without_texts(reason, value)
+        reason = withouttexts_in(reason, value)
     place = document.at(path)
     if detail["type"] == "refused":  # by a value's own reader, which knows more
         code, path = context["code"], (*path, context["index"]) if context["index"] >= 0 else path
@@ -210,27 +210,28 @@ def described(value: Any) -> str:
     return "a date or time"
 
 
-def without_texts(text: str, value: Any) -> str:
+def withouttexts_in(text: str, value: Any) -> str:
     """`text` without any text of `value`: a plugin's own words may repeat what it was given.
 
-    >>> without_texts("'hunter2' is too short", {"password": "hunter2"})
+    >>> withouttexts_in("'hunter2' is too short", {"password": "hunter2"})
     "'***' is too short"
     """
-    for part in sorted(_texts(value), key=len, reverse=True):
+    for part in sorted(texts_in(value), key=len, reverse=True):
         if len(part) >= 4:
             text = text.replace(part, "***")
     return text
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text in a value of TOML, keys left out."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list):
         for element in value:
-            yield from _texts(element)
+            yield from texts_in(element)
     elif isinstance(value, dict):
         for element in value.values():
-            yield from _texts(element)
+            yield from texts_in(element)
 
 
 def _cure(detail: ErrorDetails, document: Document, path: KeyPath, value: Any) -> str:

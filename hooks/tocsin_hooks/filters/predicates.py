@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from tocsin_hooks.events import Event
 from tocsin_hooks.filters.labels import FLAG_LABELS, Number, flag_test, number_of, reader, shown, text_reader
@@ -139,6 +141,19 @@ def said(error: BaseException) -> str:
     return f"raised {type(error).__name__}" + (f": {shown(text)}" if text else "")
 
 
+_heard: ContextVar[Callable[[str, Event, BaseException | None], None] | None] = ContextVar("heard", default=None)
+
+
+@contextmanager
+def heard_by(listener: Callable[[str, Event, BaseException | None], None]) -> Iterator[None]:
+    """Tell `listener` of each Python predicate that is asked within a `with` block: its name, and what it raised."""
+    token = _heard.set(listener)
+    try:
+        yield
+    finally:
+        _heard.reset(token)
+
+
 def guarded(predicate: Callable[[Event], object], name: str, log: logging.Logger) -> Test:
     """The test that a Python predicate makes; its first exception is logged, the others are not."""
     complained = False
@@ -149,6 +164,8 @@ def guarded(predicate: Callable[[Event], object], name: str, log: logging.Logger
         if error is not None and not complained:
             complained = True
             log.warning("filter %s raised %s; it counts as false", name, type(error).__name__, exc_info=error)
+        if (listener := _heard.get()) is not None:
+            listener(name, event, error)
         return verdict
 
     return holds

@@ -123,8 +123,19 @@ def test_filters_that_blow_up_when_put_together_are_refused(said: Said) -> None:
 
 
 def test_what_is_probably_not_meant_is_a_warning(said: Said) -> None:
+    lines = said("[defaults]\nsend=[]\n[[routes]]\nwhen = 'is_failed and attempt=one'")
+    assert lines == ["4:23 W908 'attempt' is a number, which 'one' is not"]
+
+
+def test_a_star_outside_of_a_regex_is_an_error(said: Said) -> None:
     lines = said("[defaults]\nsend=[]\n[[routes]]\nwhen = 'is_failed and flow=\"x*\"'")
-    assert lines == ["4:23 W908 '*' stands for itself here; a regex is written 'flow=~\".*\"'"]
+    assert lines == ["4:23 E207 '*' stands for itself here; a regex is written 'flow=~\".*\"'"]
+    assert said("[defaults]\nsend=[]\n[[routes]]\nwhen = 'is_failed and flow=~\"x.*\"'") == []
+
+
+def test_alternatives_of_a_state_outside_of_a_regex_are_an_error(said: Said) -> None:
+    [line] = said("[defaults]\nsend=[]\n[[routes]]\nwhen = 'state=\"Failed|TimedOut\"'")
+    assert line.startswith("4:9 E201 unknown state 'Failed|TimedOut'; known states: ")
 
 
 def test_a_regex_that_matches_everything_is_an_error_and_others_are_none(said: Said) -> None:
@@ -139,7 +150,7 @@ def test_a_regex_that_matches_everything_is_an_error_and_others_are_none(said: S
 def test_a_label_that_nobody_knows_is_let_pass_where_that_is_wanted(said: Said, loaded: Loaded) -> None:
     text = "[[routes]]\nwhen = 'stat=x and region=eu'\nsend=[]\ngroup={by=['tsk']}\n"
     lines = said(text)
-    assert [line.split(" ")[1] for line in lines] == ["E202", "W906", "E202"]
+    assert [line.split(" ")[1] for line in lines] == ["E202", "W906", "E202", "W914"]
     assert said("[defaults]\nsend=[]\ndrop_unknown_labels=true\n" + text) == []
     assert loaded(text, any_label=True).routes[0].filter.to_text() == "stat=x and region=eu"
 
