@@ -21,10 +21,10 @@ format:
 	$(BIN)ruff check --fix .
 	$(BIN)ruff format .
 
-bench:  ## measures; the figures go to docs/performance.md
+bench:  ## measures, in minutes; the figures go to docs/performance.md
 	$(BIN)python -m tests.bench.report
 
-bench-smoke:  ## runs each benchmark briefly, to see that it works
+bench-smoke:  ## runs each benchmark briefly, the long ones with little to do, to see that it works
 	$(BIN)pytest tests/bench --benchmark-disable -q -o addopts=
 
 docs:  ## writes the generated pages anew

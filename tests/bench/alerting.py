@@ -60,10 +60,11 @@ def event_in_a_crowd(crowd: Crowd, events: int = 500) -> float:
     return statistics.median(times) * 1e6
 
 
-def lines(crowd: Crowd | None = None) -> str:
+def lines(crowd: Crowd | None = None, events: int = 20_000) -> str:
     """The figures, for the page."""
     crowd = crowd or Crowd()
-    rate, each = decisions_per_second(crowd.routes), event_in_a_crowd(crowd)
+    rate = decisions_per_second(crowd.routes, events)
+    each = event_in_a_crowd(crowd, events // 40)
     return (
         f"One core decides {rate:,.0f} events a second against {crowd.routes} routes (goal: 20,000). From an event to "
         f"its plan it\ntakes {each:,.0f} us (goal: 1,000) with {crowd.silences:,} silences, {crowd.inhibitions} "
