@@ -1,8 +1,9 @@
-"""Loggers that show no secrets, whatever the exception or the text that they are given."""
+"""What is logged or printed of a run, without secrets, whatever the exception or the text."""
 
 from __future__ import annotations
 
 import logging
+from functools import lru_cache
 
 from tocsin_hooks.masking import known, mask, without_known
 
@@ -47,3 +48,20 @@ def logger(name: str) -> logging.Logger:
     found = logging.getLogger(name)
     found.addFilter(_masked)  # logging adds a filter once
     return found
+
+
+_SHOWN = 4000  # characters of which the secrets are looked for; no line shows as many
+
+
+def masked(text: str | None) -> str:
+    """The beginning of what a state says, for people to read, without what is or looks like a secret.
+
+    >>> masked("denied: Authorization: Bearer abc123"), masked(None)
+    ('denied: Authorization: ***', '')
+    """
+    return _masked_text(text[:_SHOWN], len(known)) if text else ""
+
+
+@lru_cache(1024)  # most states of a run say the same
+def _masked_text(text: str, secrets_known: int) -> str:  # noqa: ARG001  (a secret revealed since makes another answer)
+    return mask(text)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import threading
 from pathlib import Path
 
 from tocsin.assembly import Assembly, locate, read_config
+from tocsin.masked import logger
 from tocsin.settings import Config, ConfigError
 from tocsin.settings.files import files_of
 from tocsin.store.records import StoreError
 from tocsin_hooks.events import Event, ExceptionSummary, event_id
 from tocsin_hooks.states import Failed, State, Success, family
 
-_log = logging.getLogger("tocsin.hub")
+_log = logger("tocsin.hub")
 
 _Stamp = tuple[int, int, int]
 

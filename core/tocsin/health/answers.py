@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,10 +20,11 @@ from tocsin.health.condition import Condition, condition_of, is_neglected
 from tocsin.health.metrics import Metrics, Now
 from tocsin.health.server import Answer, Server
 from tocsin.hub.outbox import Outbox
+from tocsin.masked import logger
 from tocsin.settings.listening import Address
 from tocsin.store.open import open_store
 
-_log = logging.getLogger("tocsin.health")
+_log = logger("tocsin.health")
 
 SILENT = timedelta(seconds=60)
 """How long the thread that keeps time may not be heard of."""

@@ -86,13 +86,38 @@ def database_findings(assembly: Assembly) -> Iterator[Finding]:
         assembly.store.transact(lambda tx: tx.put(Cell("doctor", "look", "{}")), keep=False)
         newest = assembly.store.summary(now=now).newest_event
     except TocsinError as error:
-        yield failed(STORE, redact(str(error)), "start the server, or set [store] url to one that runs")
+        text = redact(str(error))
+        yield failed(STORE, text, database_remedy(text))
         return
     finally:
         assembly.store.close()
     yield ok(STORE, f"{assembly.config.store.place}: it answers, and can be written")
     yield from newest_findings(newest, now)
 
+
+def database_remedy(text: str) -> str:
+    """What would do where a database cannot be used, by what it, or the config, says of it.
+
+    >>> database_remedy('FATAL: password authentication failed for user "ann"')
+    'the server runs, and refuses user or password: mend what [store] url refers to'
+    >>> database_remedy("connection refused")
+    'start the server, or set [store] url to one that runs'
+    """
+    if text.startswith("[store] url"):
+        return "mend what [store] url refers to"
+    found = (remedy for sign, remedy in _DATABASE_REMEDIES.items() if sign in text)
+    return next(found, "start the server, or set [store] url to one that runs")
+
+
+_LOGIN = "the server runs, and refuses user or password: mend what [store] url refers to"
+_DATABASE_REMEDIES = {
+    "authentication failed": _LOGIN,
+    "no password supplied": _LOGIN,
+    'role "': _LOGIN,
+    'database "': "the server runs, and has no such database: create it, or name another in what [store] url refers to",
+    "permission denied": "let that user create tables, and write, in the database",
+}
+"""What would do, by a piece of what is said; the first that is found counts."""
 
 # ---------------------------------------------------------------- config and plugins
 

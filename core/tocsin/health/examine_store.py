@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from tocsin.errors import TocsinError
 from tocsin.health.findings import Finding, failed, ok, warning
@@ -59,7 +60,7 @@ def _existing(path: Path, now: datetime) -> Iterator[Finding]:
         checkup = check_up(path)
     except (sqlite3.Error, OSError) as error:
         text = f"'{path}' cannot be read: {getattr(error, 'strerror', None) or error}"
-        yield failed(STORE, text, "look who owns it, and which process keeps it locked")
+        yield failed(STORE, text, _remedy(path))
         return
     found = list(_as_found(path, checkup))
     if not found:
@@ -95,9 +96,22 @@ def _in_use(path: Path) -> Iterator[Finding]:
         if not os.access(path, os.W_OK):
             yield failed(STORE, f"'{path}' cannot be written", "look who owns it")
     except TocsinError as error:
-        yield failed(STORE, str(error), "look who owns it, and which process keeps it locked")
+        yield failed(STORE, str(error), _remedy(path))
     finally:
         store.close()
+
+
+def _remedy(path: Path) -> str:
+    """What would do where a store cannot be used, though it is a file of SQLite's."""
+    free = free_bytes(path)
+    if free is not None and free < NONE_LEFT:
+        return "make room on its disk"
+    try:
+        with TemporaryFile(dir=path.parent):  # by what may be done: of a disk that is read-only, the modes tell nothing
+            pass
+    except OSError as error:
+        return f"let '{path.parent}' be written, where SQLite keeps its log: {error.strerror}"
+    return f"look who owns it, and which process keeps it locked: 'fuser {path}' names those that have it open"
 
 
 def newest_findings(newest: datetime | None, now: datetime) -> Iterator[Finding]:
@@ -119,13 +133,15 @@ def room_findings(area: str, path: Path, free: int | None) -> Iterator[Finding]:
 
 
 def store_permissions(path: Path) -> Iterator[Finding]:
-    """Who else may read the store."""
+    """Who else may read the store; of what is no file, nothing."""
+    if not path.is_file():
+        return
     files = [path, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))]
     found = [(each, mode) for each in files if (mode := too_open(each))]
     for each, mode in found:
         text = f"'{each}' has the mode {mode}: others may read what is in messages"
         yield warning(PERMISSIONS, text, f"chmod 600 '{each}'")
-    if path.exists() and not found:
+    if not found:
         yield ok(PERMISSIONS, f"'{path}' is its owner's only")
 
 

@@ -79,7 +79,7 @@ def too_open(path: Path, allowed: int = OF_ITS_OWNER) -> str:
     """
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ""
     return f"{mode:04o}" if mode & 0o077 & ~allowed else ""
 

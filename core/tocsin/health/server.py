@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import logging
 import socket
 import socketserver
 import threading
@@ -15,9 +14,10 @@ from typing import Any
 
 from tocsin.clock import Clock
 from tocsin.errors import TocsinError
+from tocsin.masked import logger
 from tocsin.settings.listening import Address, address_of
 
-_log = logging.getLogger("tocsin.health")
+_log = logger("tocsin.health")
 
 AT_ONCE = 8
 """How many are answered at the same time; who comes beyond that is turned away."""

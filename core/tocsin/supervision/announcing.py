@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import logging
-
 import pendulum
 
 from tocsin.assembly import Assembly
 from tocsin.crashpoints import Point, reached
 from tocsin.hub.heartbeats import SOURCE, crashed
 from tocsin.hub.rounds import living
+from tocsin.masked import logger
 from tocsin.store.records import StoreError
 from tocsin.supervision.child import Ended
 from tocsin_hooks.events import Event
 from tocsin_hooks.states import Crashed, Running, family
 
-_log = logging.getLogger("tocsin")
+_log = logger("tocsin")
 
 
 def announce(assembly: Assembly, ended: Ended, words: str) -> bool:

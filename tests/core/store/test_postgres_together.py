@@ -46,7 +46,7 @@ def together(held: Held, names: Sequence[str]) -> dict[str, BaseException | None
     assert held.begun.wait(20)
     for thread in threads[1:]:
         thread.start()
-    while len(group._waiting) < len(names):
+    while group.waiting() < len(names) - 1:
         threading.Event().wait(0.001)
     held.go_on.set()
     for thread in threads:
