@@ -13,8 +13,10 @@ from typing import Any
 
 from tocsin.hub.engine import Engine
 from tocsin.hub.escalating import ESCALATION, Escalating
+from tocsin.hub.facts import FLAP
 from tocsin.hub.groups import GROUP, MEMBER
 from tocsin.hub.incidents import incident_key
+from tocsin.hub.muting import MUTED
 from tocsin.hub.policy import Policy
 from tocsin.hub.rerouting import Rerouting
 from tocsin.hub.turn import Result, Turn, silences_of
@@ -149,6 +151,12 @@ class _Touched:
             self._touch(cell)
         self._tx.drop(kind, key)
 
+    def touch_all_of(self, subject: str) -> None:
+        """Count the documents about a subject as written."""
+        for kind in (FLAP, MUTED, MEMBER):
+            for cell in self._tx.cells(kind, subject=subject):
+                self._touch(cell)
+
     def _touch(self, cell: Cell) -> None:
         self.touched[cell.kind, cell.key] = None
         group = self._tx.cell(GROUP, cell.parent) if cell.kind == MEMBER else cell if cell.kind == GROUP else None
@@ -189,6 +197,8 @@ class _Dry:
         silences = [s for s in silences_of(self._tx) if turn.silences.covers(s.id, event) and s.status(at) != "expired"]
         self._tx.touched.clear()
         result = self._engine.take(self._tx, event, now=at, moved=moved)
+        if result.kept:  # what an incident is told of later tells of its newest event, though the document is the same
+            self._tx.touch_all_of(key)
         touched = list(self._tx.touched)
         after = self._tx.incident(key) if before is None else self._tx.incident_numbered(before.number or 0)
         told = frozenset({channel for member in members for channel in member.told} if before is not None else ())
