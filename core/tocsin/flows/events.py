@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from functools import lru_cache
-from itertools import pairwise
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from urllib.parse import quote
 
@@ -32,7 +29,6 @@ MESSAGE_CAP = 10_000
 PARAMETER_CAP = 5_000
 """Characters that a parameter may take before it is told by its shortened `repr`."""
 
-_PRINTED_WHOLE = (BaseExceptionGroup, NameError, AttributeError)  # later Pythons look for what was meant in the frames
 _SHORT = 200
 _NO_TAGS: frozenset[str] = frozenset()
 
@@ -186,56 +182,10 @@ def summary_of(result: Any, secrets: Collection[str] = ()) -> ExceptionSummary |
         message = str(result)
     except Exception:  # somebody else's __str__
         message = f"<{type(result).__name__}>"
-    text = _printed(result)
+    text = "".join(traceback.format_exception(result))
     # more than is kept is looked at: a secret that is cut in two is not known again
     text = tail(mask(tail(text, 2 * TRACEBACK_CAP), secrets), TRACEBACK_CAP)
     return ExceptionSummary(type(result).__name__, _beginning(message, secrets), text)
-
-
-def _printed(error: BaseException) -> str:
-    r"""An exception with its traceback, as Python prints it.
-
-    >>> _printed(ValueError("no rows"))
-    'ValueError: no rows\n'
-    """
-    explained = error.__cause__ is not None or (error.__context__ is not None and not error.__suppress_context__)
-    if explained or isinstance(error, _PRINTED_WHOLE) or hasattr(sys, "tracebacklimit"):
-        return "".join(traceback.format_exception(error))
-    frames = [_frame_printed(_Frame(each)) for each in _each(error.__traceback__)]
-    if any(one == next_ for one, next_ in pairwise(frames)):  # Python counts those that repeat
-        return "".join(traceback.format_exception(error))
-    heading = ["Traceback (most recent call last):\n"] if frames else []
-    return "".join([*heading, *frames, *traceback.format_exception_only(error)])
-
-
-def _each(found: TracebackType | None) -> Iterator[TracebackType]:
-    while found is not None:
-        yield found
-        found = found.tb_next
-
-
-class _Frame:
-    """A place in a function, at which a traceback passes; two of one place are equal."""
-
-    __slots__ = ("place", "traceback")
-
-    def __init__(self, found: TracebackType) -> None:
-        code = found.tb_frame.f_code
-        self.place = code.co_filename, code, found.tb_lasti, found.tb_lineno
-        self.traceback: TracebackType | None = found
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Frame) and self.place == other.place
-
-    def __hash__(self) -> int:
-        return hash(self.place)
-
-
-@lru_cache(maxsize=512)
-def _frame_printed(frame: _Frame) -> str:
-    """What is printed of a frame. Most failures pass the same ones, and to find their lines takes long."""
-    found, frame.traceback = frame.traceback, None  # which would keep all that the frame holds
-    return "".join(traceback.format_tb(found, limit=1))
 
 
 def _beginning(text: str, secrets: Collection[str]) -> str:
