@@ -52,10 +52,11 @@ def test_runs_and_hubs_that_are_killed_at_any_moment_keep_all_promises(kind: str
                 kills += 1
             history.died(store)
             living |= {role: start(role, kills) for role in {"flow", "hub"} - set(living)}
+        while len(history.journal.said("returned")) <= KILLS:  # a busy machine may not have come to much yet
+            pause.wait(0.05)
         for role in sorted(living):
             nursery.kill(living[role])
         history.died(store)
         assert nursery.run(replace(spec, role="hub")) == 0, nursery.log.read_text()
-        assert len(history.journal.said("returned")) > KILLS
         history.check(store)
     store.close()
