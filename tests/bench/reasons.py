@@ -57,8 +57,8 @@ _WHY = (
     Why(
         ("10,000 tasks of which 1 % fail",),
         "Alerts in a flow",
-        "each failure is decided in Python and committed with a sync of its own before its run goes on, and its message is "
-        "composed and settled by a thread of the same interpreter. A success costs next to nothing.",
+        "each failure is decided in Python and committed with a sync of its own before its run goes on, and its "
+        "message is composed and settled by a thread of the same interpreter. A success costs next to nothing.",
     ),
     Why(
         ("1,000,000 deliveries wait: memory",),
