@@ -10,6 +10,7 @@ import click
 
 from tocsin.assembly import Assembly, templates
 from tocsin.cli.configured import assembled, channel_known, opened
+from tocsin.cli.operating import tell_of_labels
 from tocsin.cli.output import count, first_line, json_option, print_json, say, table, when
 from tocsin.delivery.envelopes import envelope_of
 from tocsin.errors import TocsinError
@@ -195,6 +196,8 @@ def retry(ids: tuple[str, ...], all_dead: bool, channel: str | None, expression:
     if channel is not None:
         channel_known(assembly, channel)
     chosen = None if expression is None else parse(expression).bind(assembly.config.filters)
+    if expression is not None:
+        tell_of_labels(expression)
     with opened(assembly) as store:
         if store is None:
             raise TocsinError("there are no deliveries yet, so none can be tried again")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from types import FrameType
@@ -17,6 +17,7 @@ from tocsin.cli.configured import config_source
 from tocsin.cli.diagnostics import visible
 from tocsin.cli.output import count
 from tocsin.cli.tally import counted
+from tocsin.clock import Clock
 from tocsin.delivery.breaker import Standing
 from tocsin.delivery.listening import Listener
 from tocsin.delivery.presence import SEEN_EVERY, announce, leave
@@ -28,6 +29,7 @@ from tocsin.settings.issues import listed
 from tocsin.settings.source import Source
 from tocsin.store.protocol import Store
 from tocsin.store.records import StoreError
+from tocsin_hooks.durations import format_duration
 
 _log = logger("tocsin.hub")
 
@@ -75,6 +77,23 @@ def command(ctx: click.Context, once: bool) -> None:
         ctx.exit(1 if left or tally.dead else 0)
 
 
+class Announced:
+    """What the store knows of this hub: renewed as often as it has to be, and as soon as there is something new."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._at = -SEEN_EVERY.total_seconds()
+        self._news: Mapping[str, Any] | None = None
+
+    def keep_up(self, news: Mapping[str, Any]) -> None:
+        """Say that this hub is there, and its news, if that is due or they are others. Raises StoreError."""
+        now = self._clock.monotonic()
+        if news != self._news or now - self._at >= SEEN_EVERY.total_seconds():
+            announce(self._store, self._clock.now(), news)
+            self._at, self._news = now, news
+
+
 def _see_that_it_answers(store: Store, now: datetime) -> None:
     """Raise StoreError where the store does not, so that what is left in it cannot be told."""
     try:
@@ -85,17 +104,11 @@ def _see_that_it_answers(store: Store, now: datetime) -> None:
 
 def _serve(assembly: Assembly, stop: threading.Event, pulse: Pulse) -> None:
     """Deliver and keep time until `stop` is set."""
-    reloader = Reloader(assembly)
-    seen_at = -SEEN_EVERY.total_seconds()
-    told: dict[str, Any] = {}
+    reloader, announced = Reloader(assembly), Announced(assembly.store, assembly.clock)
 
     def also() -> None:
-        nonlocal seen_at, told
-        now = pulse.looked_at = assembly.clock.monotonic()
-        news = _news(assembly, pulse)
-        if now - seen_at >= SEEN_EVERY.total_seconds() or news != told:
-            announce(assembly.store, assembly.clock.now(), news)
-            seen_at, told = now, news
+        pulse.looked_at = assembly.clock.monotonic()
+        announced.keep_up(_news(assembly, pulse))
         assembly.rounds.look()
         reloader.look()
 
@@ -115,10 +128,11 @@ def _serve(assembly: Assembly, stop: threading.Event, pulse: Pulse) -> None:
         news()
         stop.wait()
         pulse.stopping = True
-        _say("stopping: waiting for what is under way")
+        drain = assembly.config.delivery.drain
+        _say(f"stopping: waiting for what is under way, {format_duration(drain.total_seconds())} at most")
         listener.stop()
         timekeeper.stop()
-        assembly.worker.stop(assembly.config.delivery.drain)
+        assembly.worker.stop(drain)
     finally:
         signal.signal(signal.SIGHUP, before)
         _leave(assembly)

@@ -1,4 +1,4 @@
-"""What commands share by which operators step in: the outbox, who it is, when it holds, and who sends what is due."""
+"""What commands share by which operators step in: the outbox, who it is, what is meant, and when, and who sends."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from zoneinfo import ZoneInfo
 import click
 
 from tocsin.assembly import Assembly
+from tocsin.cli.diagnostics import report
 from tocsin.cli.output import count
 from tocsin.delivery.presence import attended
 from tocsin.hub.outbox import Outbox
 from tocsin.hub.turn import Result
 from tocsin.routing.moments import utc
+from tocsin.settings.issues import near
 from tocsin_hooks.durations import parse_duration
+from tocsin_hooks.filters import KNOWN_LABELS, parse
+from tocsin_hooks.filters.labels import is_known
 
 _TIME_OF_DAY = re.compile(r"\d\d:\d\d(:\d\d)?")
 SHORT = 8
@@ -55,6 +59,15 @@ def told_by(assembly: Assembly, result: Result) -> str:
     if attended(assembly.store, assembly.clock.now()):
         return f"{due}; the hub sends {'it' if len(result.sent) == 1 else 'them'}"
     return f"{due}; 'tocsin hub', 'tocsin tick' or the next run delivers"
+
+
+def tell_of_labels(expression: str) -> None:
+    """Say on stderr which labels of a filter may be misspelt: one that nothing has matches nothing."""
+    for label in sorted(parse(expression).labels()):
+        if not is_known(label):
+            close = near(label, KNOWN_LABELS)
+            hint = f"did you mean '{close}'?" if close else "it matches once something adds it"
+            report("WARNING", f"label '{label}' is none of tocsin's; {hint}")
 
 
 # ---------------------------------------------------------------- times

@@ -10,17 +10,14 @@ import click
 from tocsin.assembly import Assembly
 from tocsin.cli.configured import assembled
 from tocsin.cli.diagnostics import report
-from tocsin.cli.operating import SHORT, moment_of, outbox_of, span_of, told_by, who
+from tocsin.cli.operating import SHORT, moment_of, outbox_of, span_of, tell_of_labels, told_by, who
 from tocsin.cli.output import json_option, print_json, say, table, when
 from tocsin.cli.recurring import window_of, zone_given
 from tocsin.cli.silence_words import HEADINGS, as_data, mutes, rows, sentence, status, without_empty
 from tocsin.hub import operations
 from tocsin.routing.moments import later, utc
 from tocsin.routing.silences import Silence
-from tocsin.settings.issues import near
 from tocsin_hooks.errors import TocsinError
-from tocsin_hooks.filters import KNOWN_LABELS, parse
-from tocsin_hooks.filters.labels import is_known
 
 _EXAMPLES = """\b
 Examples:
@@ -108,7 +105,7 @@ def add(expression: str, comment: str, by: str | None, as_json: bool, **wanted: 
             outbox, expression, now=now, id=assembly.clock.new_id(), by=who(by), comment=comment, **given
         )
         incidents = operations.incidents_of(outbox, silence)
-    _tell_of_labels(expression)
+    tell_of_labels(expression)
     if as_json:
         print_json(as_data(silence, now, incidents=incidents))
         return
@@ -132,15 +129,6 @@ def _given(assembly: Assembly, now: datetime, wanted: Wanted) -> dict[str, Any]:
         "starts_at": starts_at,
         "window": window,
     }
-
-
-def _tell_of_labels(expression: str) -> None:
-    """Say on stderr which labels may be misspelt: a silence of what never comes hides nothing."""
-    for label in sorted(parse(expression).labels()):
-        if not is_known(label):
-            close = near(label, KNOWN_LABELS)
-            hint = f"did you mean '{close}'?" if close else "it matches once something adds it"
-            report("WARNING", f"label '{label}' is none of tocsin's; {hint}")
 
 
 # ---------------------------------------------------------------- list, show
@@ -244,7 +232,7 @@ def edit(prefix: str, span: str | None, until: str | None, as_json: bool, **chan
         incidents, told = operations.incidents_of(outbox, after[-1]), told_by(assembly, result)
     silence = after[-1]
     if changes["filter_text"] is not None:
-        _tell_of_labels(silence.filter_text)
+        tell_of_labels(silence.filter_text)
     if as_json:
         replaces = before.id if silence.id != before.id else None
         data = as_data(silence, now, incidents=incidents)

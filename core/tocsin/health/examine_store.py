@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from tocsin.errors import TocsinError
-from tocsin.health.findings import Finding, failed, ok, warning
+from tocsin.health.findings import Finding, Level, failed, ok, warning
 from tocsin.health.machine import existing, free_bytes, owner_elsewhere, remote_file_system, too_open
 from tocsin.hub.spill import Spill
 from tocsin.store.checkup import Checkup, check_up, damaged_beside
@@ -60,7 +60,7 @@ def _existing(path: Path, now: datetime) -> Iterator[Finding]:
         checkup = check_up(path)
     except (sqlite3.Error, OSError) as error:
         text = f"'{path}' cannot be read: {getattr(error, 'strerror', None) or error}"
-        yield failed(STORE, text, _remedy(path))
+        yield failed(STORE, text, store_remedy(path, free_bytes(path)))
         return
     found = list(_as_found(path, checkup))
     if not found:
@@ -96,14 +96,13 @@ def _in_use(path: Path) -> Iterator[Finding]:
         if not os.access(path, os.W_OK):
             yield failed(STORE, f"'{path}' cannot be written", "look who owns it")
     except TocsinError as error:
-        yield failed(STORE, str(error), _remedy(path))
+        yield failed(STORE, str(error), store_remedy(path, free_bytes(path)))
     finally:
         store.close()
 
 
-def _remedy(path: Path) -> str:
-    """What would do where a store cannot be used, though it is a file of SQLite's."""
-    free = free_bytes(path)
+def store_remedy(path: Path, free: int | None) -> str:
+    """What would do where the file of a store is there and cannot be used; `free` is the room on its disk."""
     if free is not None and free < NONE_LEFT:
         return "make room on its disk"
     try:
@@ -145,8 +144,8 @@ def store_permissions(path: Path) -> Iterator[Finding]:
         yield ok(PERMISSIONS, f"'{path}' is its owner's only")
 
 
-def spill_findings(spill: Spill) -> Iterator[Finding]:
-    """What is to be said of the spill file and its folder."""
+def spill_findings(spill: Spill, room: Callable[[Path], int | None] = free_bytes) -> Iterator[Finding]:
+    """What is to be said of the spill file and its folder; `room` tells how much is left where a path is."""
     folder = spill.path.parent
     usable = existing(folder)
     if not usable.is_dir() or not os.access(usable, os.W_OK | os.X_OK):
@@ -158,7 +157,8 @@ def spill_findings(spill: Spill) -> Iterator[Finding]:
     elif folder.exists() and (mode := too_open(folder, 0o700)):
         text = f"'{folder}' has the mode {mode}: others may look into it"
         yield warning(SPILL, text, f"chmod 700 '{folder}'")
-    yield from room_findings(SPILL, folder, free_bytes(folder))
+    scarce = list(room_findings(SPILL, folder, room(folder)))
+    yield from scarce
     try:
         waits = spill.waiting()
     except TocsinError as error:
@@ -168,4 +168,5 @@ def spill_findings(spill: Spill) -> Iterator[Finding]:
         text = f"{waits.events} event(s) wait in '{waits.path}', since the store refused them"
         yield warning(SPILL, text, "mend the store; the next run, 'tocsin hub' or 'tocsin tick' stores them")
     else:
-        yield ok(SPILL, f"nothing waits; '{usable}' can be written")
+        full = any(each.level is Level.FAILED for each in scarce)
+        yield ok(SPILL, "nothing waits" if full else f"nothing waits; '{usable}' can be written")
