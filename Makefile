@@ -2,14 +2,17 @@
 PYTHON ?= .venv/bin/python
 BIN := $(dir $(PYTHON))
 
-.PHONY: install test lint format bench bench-smoke docs stand-ins
+.PHONY: install test unit lint format bench bench-smoke docs stand-ins
 
 install:  ## an editable install of everything, for working on tocsin
 	python3 -m venv .venv
 	$(PYTHON) -m pip install -e '.[test]' $(foreach plugin,$(wildcard plugins/*),-e ./$(plugin))
 
-test:
-	$(BIN)pytest
+test:  ## all tests, in as many processes as there are cores
+	$(BIN)pytest -n auto
+
+unit:  ## all but the acceptance tests: what to run while writing, in under two minutes
+	$(BIN)pytest -n auto --ignore=tests/acceptance
 
 lint:
 	$(BIN)ruff check .

@@ -116,7 +116,7 @@ class Bank:
             reached(Point.RECORD_DONE)
         if claimed:
             reached(Point.CLAIMED)
-        tells = [attempt.tell for attempt, own in zip(attempts, held, strict=True) if own]
+        tells = [each.tell for each, own in zip(attempts, held, strict=True) if own and each.tell is not None]
         for attempt, own in zip(attempts, held, strict=True):
             if not own:
                 number = attempt.outcome.delivery.id[:8]
@@ -160,7 +160,8 @@ class Bank:
         if held:
             _log.warning("delivery '%s' was accepted after its deadline, and counts", delivery.id[:8])
             with self._lock:
-                self._board.errands.append(attempt.tell)
+                if attempt.tell is not None:
+                    self._board.errands.append(attempt.tell)
                 self._board.line(delivery.channel).breaker.succeeded()
         else:
             _log.warning("delivery '%s' was accepted after its deadline; it may arrive twice", delivery.id[:8])

@@ -55,10 +55,10 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of one attempt: what to record, and what to tell observers after it was recorded."""
+    """What came of one attempt: what to record, and what to tell observers, if there are any, after it was recorded."""
 
     outcome: Outcome
-    tell: Callable[[], None]
+    tell: Callable[[], None] | None = None
     title: str = ""
     error: SendError | None = None
 
@@ -142,7 +142,7 @@ class Sender:
         """What to record of a delivery whose row cannot be read: nobody can be told what it was about."""
         _log.error("delivery '%s' is dead: %s", delivery.id[:8], fault)
         outcome = Outcome(delivery, self._clock.now(), timedelta(0), reason=UNREADABLE, detail=fault)
-        return Attempt(outcome, lambda: None)
+        return Attempt(outcome)
 
     def _message_or_plain(self, delivery: Leased) -> Message:
         try:
@@ -211,7 +211,8 @@ class Sender:
     def _delivered(self, delivery: Leased, message: Message, receipt: Receipt, took: timedelta) -> Attempt:
         kept = plain_receipt(receipt)
         outcome = Outcome(delivery, self._clock.now(), took, receipt=kept)
-        return Attempt(outcome, lambda: self._hooks.delivered(message, kept), message.title)
+        delivered = partial(self._hooks.delivered, message, kept)
+        return Attempt(outcome, self._if_heard("tocsin_delivered", delivered), message.title)
 
     def _failed(self, delivery: Leased, message: Message, error: SendError, took: timedelta) -> Attempt:
         now = self._clock.now()
@@ -237,14 +238,18 @@ class Sender:
                 "'tocsin deliveries retry %s' tries again",
                 what, delivery.channel, delivery.attempt, error.reason, detail, delivery.id[:8],
             )  # fmt: skip
-            return Attempt(outcome, lambda: self._hooks.delivery_dead(message, error), message.title, error)
+            dead = partial(self._hooks.delivery_dead, message, error)
+            return Attempt(outcome, self._if_heard("tocsin_delivery_dead", dead), message.title, error)
         seconds = wait.total_seconds()
         _log.warning(
             "'%s' did not reach channel '%s' (attempt %d): %s: %s; next try in %.0f s",
             what, delivery.channel, delivery.attempt, error.reason, detail, seconds,
         )  # fmt: skip
-        tell = partial(self._hooks.delivery_failed, message, error, seconds)
-        return Attempt(outcome, tell, message.title, error)
+        failed = partial(self._hooks.delivery_failed, message, error, seconds)
+        return Attempt(outcome, self._if_heard("tocsin_delivery_failed", failed), message.title, error)
+
+    def _if_heard(self, hook: str, tell: Callable[[], None]) -> Callable[[], None] | None:
+        return tell if self._hooks.hears(hook) else None
 
 
 def _end_processes(channels: Mapping[str, Channel]) -> None:

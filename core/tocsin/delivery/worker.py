@@ -92,6 +92,8 @@ class Worker:
         with self._changed:
             self._woken, self._nothing_due = True, False
             self._changed.notify_all()
+            if self._gathering and self._board.idle:  # what is ready waits for its channel: this need not
+                self._full.notify_all()
 
     def breakers(self) -> Mapping[str, Breaker]:
         """How the channels fare to which this process has sent something."""

@@ -37,6 +37,8 @@ class Draft:
         """What documents say."""
         self._untold: set[_Name] = set()
         """Those of whose value the text is still to be made."""
+        self.timed = False
+        """Whether a document was written whose time will come."""
         self.event = tx.event
         self.sequence_of = tx.sequence_of
         self.add_event = tx.add_event
@@ -59,6 +61,7 @@ class Draft:
                 self._tx.drop(*name)
             else:
                 self._tx.put(cell)
+                self.timed |= cell.due_at is not None
             self._stored[name] = cell
 
     # ------------------------------------------------------------ documents

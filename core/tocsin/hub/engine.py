@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from tocsin.crashpoints import Point, reached
 from tocsin.hub import escalating, flapping, heartbeats, throttling, watching
 from tocsin.hub.draft import Draft
-from tocsin.hub.facts import FLAP, SOURCE
+from tocsin.hub.facts import FLAP, SOURCE, standing
 from tocsin.hub.flush import flush
 from tocsin.hub.groups import GROUP
 from tocsin.hub.intake import resume, take, tell_all
@@ -19,7 +19,7 @@ from tocsin.hub.silencing import META, VERSION, version_of
 from tocsin.hub.turn import SILENCE, Result, Turn, join, silences_of
 from tocsin.identity import Process
 from tocsin.routing.grouping import Group, Kind
-from tocsin.routing.moments import utc
+from tocsin.routing.moments import END_OF_TIME, utc
 from tocsin.routing.router import Route, Target
 from tocsin.routing.silences import SilenceIndex
 from tocsin.store.coding import load
@@ -28,6 +28,7 @@ from tocsin.store.records import Cell
 from tocsin_hooks.events import Event
 
 _AT_A_TIME = 100  # documents in one transaction: other writers get their turn
+_ALL = 1_000_000
 _SOURCES = "sources"
 POSTPONED = timedelta(minutes=1)
 """How long a timer waits that raised: it must not hold up the others."""
@@ -95,10 +96,8 @@ class Engine:
             tx.drop(SOURCE, cell.key)
         for incident in tx.open_incidents():
             event = tx.event(incident.event)
-            for name, signature in self.policy.inhibitors.signatures(event) if event is not None else ():
-                parent = join(name, signature)
-                key = join(parent, str(incident.number))
-                tx.put(Cell(SOURCE, key, str(incident.number), parent, incident.key))
+            for cell in standing(self.policy.inhibitors, event, incident) if event is not None else ():
+                tx.put(cell)
 
     def take(
         self,
@@ -158,10 +157,10 @@ class Engine:
         for cell in turn.tx.cells(MUTED, parent="hold"):
             resume(turn, cell.key)
         tell_all(turn)
-        for cell in turn.tx.cells(GROUP):
-            group = turn.memory(Group, GROUP, cell.key)
-            if cell.due_at is not None and group is not None and group.kind is not Kind.DIGEST:
-                flush(turn, cell.key, timed=True)
+        for key in sorted(cell.key for cell in _waiting(turn.tx) if cell.kind == GROUP):
+            group, due = turn.memory(Group, GROUP, key), turn.tx.due(GROUP, key)
+            if due is not None and group is not None and group.kind is not Kind.DIGEST:
+                flush(turn, key, timed=True)
         for cell in turn.tx.cells(flapping.MARK):
             flapping.mark(turn, cell.key)
         tell_all(turn)
@@ -169,8 +168,15 @@ class Engine:
 
     def owed_at(self, tx: Transaction) -> datetime | None:
         """When the next message is told that was held back: by a digest, a mute or a throttle."""
-        digests = [cell for cell in tx.cells(GROUP) if load(Group, cell.body).kind is Kind.DIGEST]
-        return min((c.due_at for c in (*digests, *tx.cells(MUTED)) if c.due_at is not None), default=None)
+        for cell in _waiting(tx):
+            if cell.kind == MUTED or (cell.kind == GROUP and load(Group, cell.body).kind is Kind.DIGEST):
+                return cell.due_at
+        return None
+
+
+def _waiting(tx: Transaction) -> list[Cell]:
+    """All documents whose time will come, the first due first: few of those there are."""
+    return tx.due_cells(now=END_OF_TIME, limit=_ALL)
 
 
 def _handle(turn: Turn, cell: Cell, *, tell: bool = True) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -9,16 +10,24 @@ from tocsin.hub.stages import Case, Hidden
 from tocsin.hub.turn import Turn, join
 from tocsin.routing import flap, open_after
 from tocsin.routing.flap import CalmVerdict, FlapMemory, FlapStep, FlapVerdict
-from tocsin.routing.inhibition import TargetOf
+from tocsin.routing.inhibition import Inhibitors, TargetOf, realm
 from tocsin.routing.open_after import Counted, OpenAfterMemory
 from tocsin.routing.silences import Silence, resumes_at
 from tocsin.routing.windows import all_closed_at, covering
 from tocsin.settings.alerts import Inhibition
-from tocsin.store.records import Incident
+from tocsin.store.records import Cell, Incident
 from tocsin_hooks.events import Event
 
 FLAP, AFTER, SOURCE = "flap", "after", "source"
 """The names of the documents of flapping, of failures counted, and of what inhibits."""
+
+
+def standing(inhibitors: Inhibitors, event: Event, incident: Incident) -> list[Cell]:
+    """The documents by which an incident is found by what its newest event hides: one for each signature."""
+    return [
+        Cell(SOURCE, f"{incident.number} {place}", json.dumps([incident.number, *names]), join(*parent), incident.key)
+        for place, (parent, names) in enumerate(inhibitors.signatures(event).items())
+    ]
 
 
 @dataclass
@@ -64,8 +73,9 @@ class StoredFacts:
     def _open(self, target: TargetOf) -> list[Incident]:
         found = []
         for lookup in target.lookups:
-            for cell in self.turn.tx.cells(SOURCE, parent=join(target.inhibition.name, lookup)):
-                incident = self.turn.tx.incident_numbered(int(cell.body))
+            for cell in self.turn.tx.cells(SOURCE, parent=join(realm(target.inhibition), lookup)):
+                number, *names = json.loads(cell.body)
+                incident = self.turn.tx.incident_numbered(number) if target.inhibition.name in names else None
                 if incident is not None and incident.closed_at is None:
                     found.append(incident)
         return found

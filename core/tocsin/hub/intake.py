@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from tocsin.hub import escalating, flapping, watching
-from tocsin.hub.facts import AFTER, SOURCE, StoredFacts
+from tocsin.hub.facts import AFTER, SOURCE, StoredFacts, standing
 from tocsin.hub.flush import flush
 from tocsin.hub.groups import DIGESTED, GROUP, MEMBER, Digested, collect, place, write_group, write_member
 from tocsin.hub.incidents import OWN, WATCH, ends_incident, incident_key
@@ -20,7 +20,7 @@ from tocsin.routing.grouping import Group, Kind, Member, due_after_recovery, rec
 from tocsin.routing.moments import utc
 from tocsin.routing.router import DEFAULTS, Decision, Route, Target
 from tocsin.settings.alerts import Mode
-from tocsin.store.records import Cell, Incident, Planned
+from tocsin.store.records import Incident, Planned
 from tocsin_hooks.events import Event
 from tocsin_hooks.messages import Action, Why
 
@@ -142,10 +142,8 @@ def _note_routes(turn: Turn, event: Event, decision: Decision, *, problem: bool)
 def _stand_as_source(turn: Turn, event: Event, incident: Incident) -> None:
     """Let an incident hide what its newest event is the source of, and nothing else."""
     before = {cell.key: cell for cell in turn.tx.cells(SOURCE, subject=incident.key)}
-    number, after = str(incident.number), set()
-    for name, signature in turn.policy.inhibitors.signatures(event):
-        parent = join(name, signature)
-        cell = Cell(SOURCE, join(parent, number), number, parent, incident.key)
+    after = set()
+    for cell in standing(turn.policy.inhibitors, event, incident):
         after.add(cell.key)
         if before.get(cell.key) != cell:  # most failures are the source of what the one before was
             turn.tx.put(cell)

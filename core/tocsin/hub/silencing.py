@@ -30,7 +30,7 @@ def write(tx: Transaction, silence: Silence) -> None:
     forget_at = None if silence.ends_at is None else later(silence.ends_at, _KEPT)
     body = json.dumps(silence.to_dict())
     tx.put(Cell(SILENCE, silence.id, body, due_at=forget_at))
-    # of what was written and not of a count: one that was undone may have been seen, and another may follow in its place
+    # of what was written, not a count: one that was undone may have been seen, and another may follow in its place
     version = hashlib.sha256(f"{version_of(tx)} {body}".encode()).hexdigest()[:32]
     tx.put(Cell(META, VERSION, version))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from tocsin.hub.draft import Draft
@@ -22,6 +23,7 @@ T = TypeVar("T")
 _log = logger("tocsin.hub")
 
 
+@lru_cache(maxsize=1024)
 def join(*parts: str) -> str:
     r"""One key of several parts, whatever stands in them.
 
@@ -55,8 +57,6 @@ class Turn:
     """The keys of escalations that are to be looked at after that."""
     alarms: list[tuple[Event, tuple[Target, ...]]] = field(default_factory=list)
     """Events of watches, to be taken after that, and whom to tell."""
-    timers: bool = False
-    """Whether a document was written whose time will come."""
     events: dict[str, Event] = field(default_factory=dict)
     """Events that were looked up."""
     hidden: set[tuple[str, str]] = field(default_factory=set)
@@ -86,13 +86,12 @@ class Turn:
         self, name: str, key: str, value: Any, *, due: datetime | None = None, parent: str = "", subject: str = ""
     ) -> None:
         """Write a document."""
-        self.timers |= due is not None
         self.tx.put_value(name, key, value, parent, subject, due)
 
     def result(self, event: Event | None = None) -> Result:
         """What has come of it so far, all of it written."""
         self.tx.write()
-        return Result(event, False, True, self.sent, self.suppressed, self.trace, self.timers, self.crashed)
+        return Result(event, False, True, self.sent, self.suppressed, self.trace, self.tx.timed, self.crashed)
 
     # ------------------------------------------------------------ what comes of it
 

@@ -39,17 +39,17 @@ class Hooks(GuardedCalls):
         self._pm = catalog.pm
         self._calls: dict[str, tuple[_Call, ...]] = {}
         self._chains: dict[tuple[str, tuple[str, ...]], tuple[_Observer, ...]] = {}
-        self._heard: dict[tuple[str, tuple[str, ...]], bool] = {}
+        self._heard: dict[str, dict[tuple[str, ...], bool]] = {"flow": {}, "task": {}}
         self._whose: dict[_Observer, tuple[str, str]] = {}
         self._proposes = self._enriches = self._routes = False
-        self._revision = -1
+        catalog.tell(self)
         if not self._pm.has_plugin("tocsin.channel"):
             self._pm.register(_AskTheChannel(), "tocsin.channel")
 
     def _fresh(self) -> None:
         if self._revision != (revision := self.catalog.revision):
             # new ones, for another thread may be filling those there are with what was true before
-            self._calls, self._chains, self._heard = {}, {}, {}
+            self._calls, self._chains = {}, {}
             self._revision = revision
             self._proposes = bool(self._impls("tocsin_propose_state"))
             self._enriches = bool(self._impls("tocsin_enrich"))
@@ -86,13 +86,21 @@ class Hooks(GuardedCalls):
 
     def observes(self, subject: str, state_family: tuple[str, ...]) -> bool:
         """Whether any plugin wants to hear, or replace, a change into such a state."""
-        if self._revision != self.catalog.revision:
-            self._fresh()
-        heard = self._heard.get((subject, state_family))
-        if heard is None:
-            heard = bool(self._chain(subject, state_family) or self._impls("tocsin_propose_state") or self._routes)
-            self._heard[subject, state_family] = heard
+        try:
+            return self._heard[subject][state_family]  # emptied with each change: asked for every state of every task
+        except KeyError:
+            return self._finds(subject, state_family)
+
+    def _finds(self, subject: str, state_family: tuple[str, ...]) -> bool:
+        known = self._heard[subject]  # before looking: with a change meanwhile, this is what nobody asks any more
+        heard = bool(self._chain(subject, state_family) or self._impls("tocsin_propose_state") or self._routes)
+        known[state_family] = heard
         return heard
+
+    def refresh(self) -> None:
+        """See `GuardedCalls.refresh`."""
+        super().refresh()
+        self._heard = {"flow": {}, "task": {}}
 
     @property
     def proposes(self) -> bool:
@@ -213,10 +221,14 @@ class Hooks(GuardedCalls):
         """Tell that nothing more will be tried."""
         self._ask("tocsin_delivery_dead", answers.anything, message=message, error=error)
 
+    def hears(self, hook: str) -> bool:
+        """Whether any plugin implements that hook."""
+        return bool(self._impls(hook))
+
     @property
     def hears_suppressed(self) -> bool:
         """Whether any plugin wants to know what is not sent."""
-        return bool(self._impls("tocsin_suppressed"))
+        return self.hears("tocsin_suppressed")
 
     def suppressed(self, event: Event, stage: str, reason: str, *, route: str = "", channel: str = "") -> None:
         """Tell that something of an event is not sent."""

@@ -10,6 +10,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import Any
+from weakref import ref
 
 import pluggy
 
@@ -55,6 +56,8 @@ class Catalog:
     """Grows with each change, so that who prepared calls knows when to prepare them anew."""
     hung: set[tuple[str, str]] = field(default_factory=set)
     """The plugins that did not come back, and from which of their hooks: those are called no more."""
+    callers: list[ref[Any]] = field(default_factory=list, repr=False, compare=False)
+    """Who is told of changes."""
 
     def register(self, plugin: Any, name: str | None = None) -> str:
         """Put `plugin` to use; the name under which it is known.
@@ -70,7 +73,7 @@ class Catalog:
             self.pm.register(plugin, name)
         except (pluggy.PluginValidationError, ValueError) as error:
             raise PluginError(f"plugin '{name}': {_told(error)}") from error
-        self.revision += 1
+        self._change()
         self.plugins.setdefault(name, PluginInfo(name, module=_name_of(plugin), hooks=hooks))
         return name
 
@@ -80,12 +83,22 @@ class Catalog:
             self.pm.unregister(name=name)
             self.plugins.pop(name, None)
             self.hung.difference_update([each for each in self.hung if each[0] == name])
-            self.revision += 1
+            self._change()
 
     def give_up(self, plugin: str, hook: str) -> None:
         """Note that a plugin did not come back from one of its hooks, so that it is not called again."""
         self.hung.add((plugin, hook))
+        self._change()
+
+    def tell(self, caller: Any) -> None:
+        """Call `refresh` of who prepares calls after each change, for as long as there is one."""
+        self.callers.append(ref(caller, self.callers.remove))
+
+    def _change(self) -> None:
         self.revision += 1
+        for each in tuple(self.callers):
+            if (caller := each()) is not None:
+                caller.refresh()
 
     def load(
         self, found: Iterable[EntryPoint], *, allow: Iterable[str] | None = None, block: Iterable[str] = ()
@@ -116,7 +129,7 @@ class Catalog:
             plugin = point.load()
             hooks = checked_hooks(plugin, point.name)
             self.pm.register(plugin, point.name)
-            self.revision += 1
+            self._change()
         except KeyboardInterrupt:
             raise
         except PluginError as error:

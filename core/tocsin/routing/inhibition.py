@@ -18,7 +18,7 @@ from tocsin_hooks.events import Event
 from tocsin_hooks.filters import Filter, Ref, all_of
 from tocsin_hooks.filters.labels import text_reader
 
-_SIGNATURES = 1
+_SIGNATURES = 2
 """Version of the form of signatures: counts in the digest."""
 
 
@@ -28,6 +28,11 @@ class TargetOf:
 
     inhibition: Inhibition
     lookups: tuple[str, ...]
+
+
+def realm(inhibition: Inhibition) -> str:
+    """Within which signatures are told apart: those drawn from the task graph, mostly the same, are kept once."""
+    return "" if inhibition.builtin else inhibition.name
 
 
 class Inhibitors:
@@ -42,17 +47,17 @@ class Inhibitors:
         self._sources = FilterIndex([inhibition.source for inhibition in inhibitions])
         self._targets = FilterIndex([inhibition.target for inhibition in inhibitions])
 
-    def signatures(self, event: Event) -> list[tuple[str, str]]:
-        """The names of the inhibitions whose source `event` matches, each with a signature under which it stands.
+    def signatures(self, event: Event) -> dict[tuple[str, str], list[str]]:
+        """The signatures under which `event` stands, by realm, with the names of the inhibitions whose source it is.
 
-        A name comes several times where the event can be looked for in several ways.
+        An inhibition comes several times where the event can be looked for in several ways.
         """
-        return [
-            (one.inhibition.name, signature)
-            for one in (self._inhibitions[place] for place in self._sources.candidates(event))
-            if one.is_source(event)
-            for signature in one.signatures(event)
-        ]
+        found: dict[tuple[str, str], list[str]] = {}
+        for one in (self._inhibitions[place] for place in self._sources.candidates(event)):
+            if one.is_source(event):
+                for signature in one.signatures(event):
+                    found.setdefault((realm(one.inhibition), signature), []).append(one.inhibition.name)
+        return found
 
     def targets(self, event: Event) -> list[TargetOf]:
         """The inhibitions whose target `event` matches, in order, each with what to look up."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, NamedTuple
 
+from tocsin.store.postgres_text import Value, array, arrays
 from tocsin.store.records import NOTED
-
-Value = str | int | None
 
 
 class NewEvent(NamedTuple):
@@ -84,70 +84,62 @@ _WRITE = (
     " counted AS (UPDATE counters SET value = value + %(count)s::bigint WHERE name = 'events'"
     "  AND value = %(start)s::bigint AND (SELECT yes FROM fit) RETURNING 1),"
     " told AS (INSERT INTO events (sequence, id, at, incident, run_id, body)"
-    "  SELECT %(start)s::bigint + n.place, n.id, n.at, n.incident, n.run_id, n.body"
-    "  FROM unnest(%(e_id)s::text[], %(e_at)s::bigint[], %(e_incident)s::bigint[], %(e_run)s::text[],"
-    "   %(e_body)s::text[]) WITH ORDINALITY AS n (id, at, incident, run_id, body, place)"
+    "  SELECT %(start)s::bigint + n.place, n.id, n.at, n.incident, n.run_id, n.body FROM {events}"
     "  WHERE EXISTS (SELECT FROM counted) ORDER BY n.place),"
     " planned AS (INSERT INTO deliveries"
     "  (id, event, incident, channel, route, action, template, created_at, due_at, thread, body)"
     "  SELECT n.id, n.event, n.incident, n.channel, n.route, n.action, n.template, n.at, n.at, n.thread, n.body"
-    "  FROM unnest(%(id)s::text[], %(event)s::bigint[], %(incident)s::bigint[], %(channel)s::text[],"
-    "   %(route)s::text[], %(action)s::text[], %(template)s::text[], %(at)s::bigint[], %(thread)s::text[],"
-    "   %(body)s::text[]) WITH ORDINALITY AS n"
-    "   (id, event, incident, channel, route, action, template, at, thread, body, place)"
-    "  WHERE EXISTS (SELECT FROM counted) ORDER BY n.place),"
+    "  FROM {deliveries} WHERE EXISTS (SELECT FROM counted) ORDER BY n.place),"
     " noted AS (UPDATE counters SET value = %(latest)s::bigint WHERE name = 'clock'"
-    "  AND value < %(latest)s::bigint - %(noted)s::bigint AND EXISTS (SELECT FROM counted))"
-    " SELECT CASE WHEN %(notices)s::text <> '' THEN pg_notify(%(notices)s::text, '')::text END FROM counted"
+    "  AND value < %(latest)s::bigint - {noted} AND EXISTS (SELECT FROM counted))"
+    " SELECT {notice} FROM counted"
 )
-"""Writes all of it, or nothing and no row comes back: where one of the events `absent` is in history, or an event
-came in after `start`. The counter tells of that even where it was after this statement had begun."""
-
-WITHIN = _WRITE.format(lock="").encode()
-"""In a transaction that holds the lock of all who decide."""
+_TYPES = {"at": "bigint", "incident": "bigint", "event": "bigint"}  # all others are texts
 
 
-def alone(lock: int) -> bytes:
-    """The statement that is a transaction of its own: it writes nothing where somebody else holds the lock."""
-    return _WRITE.format(lock=f"pg_try_advisory_xact_lock({lock}) AND ").encode()
+def _rows(table: str, columns: Sequence[str], *, several: bool) -> str:
+    """The rows of which a statement is given the columns; the one row needs no arrays."""
+    names = ", ".join((*columns, "place"))
+    if several:
+        given = (f"%({table}_{column})s::{_TYPES.get(column, 'text')}[]" for column in columns)
+        return f"unnest({', '.join(given)}) WITH ORDINALITY AS n ({names})"
+    given = (f"%({table}_{column})s::{_TYPES.get(column, 'text')}" for column in columns)
+    return f"(VALUES ({', '.join(given)}, 1)) AS n ({names})"
 
 
-def values(added: Additions, *, start: int, absent: Iterable[str], notices: str) -> dict[str, Any]:
-    """What the statement is to be given."""
-    ids, ats, incidents, runs, bodies = _columns(added.events, 5)
-    names = ("id", "event", "incident", "channel", "route", "action", "template", "at", "thread", "body")
-    return {
-        "absent": array(absent),
+@cache
+def _statement(lock: int | None, notices: str, *, events: bool, deliveries: bool) -> bytes:
+    return _WRITE.format(
+        noted=NOTED,
+        notice=f"pg_notify('{notices}', '')::text" if notices else "''",
+        lock="" if lock is None else f"pg_try_advisory_xact_lock({lock}) AND ",
+        events=_rows("e", NewEvent._fields, several=events),
+        deliveries=_rows("d", NewDelivery._fields, several=deliveries),
+    ).encode()
+
+
+def writing(
+    added: Additions, *, start: int, absent: Iterable[str], notices: str, lock: int | None = None
+) -> tuple[bytes, dict[str, Any]]:
+    """The statement that writes all of it, with its values; or it writes nothing, and no row comes back.
+
+    That is so where one of the events `absent` is in history, or an event came in after `start`: the counter tells of
+    that even where it was after the statement had begun. With `lock` it may be a transaction of its own, and writes
+    nothing where somebody else holds that lock; else the transaction that it is in has to hold it.
+    """
+    values = {
+        "absent": array(list(absent)),
         "count": len(added.events),
         "start": start,
-        "e_id": ids,
-        "e_at": ats,
-        "e_incident": incidents,
-        "e_run": runs,
-        "e_body": bodies,
-        **dict(zip(names, _columns(added.deliveries, len(names)), strict=True)),
         "latest": max((delivery.at for delivery in added.deliveries), default=0),
-        "noted": NOTED,
-        "notices": notices,
+        **_columns("e", NewEvent._fields, added.events),
+        **_columns("d", NewDelivery._fields, added.deliveries),
     }
+    return _statement(lock, notices, events=len(added.events) != 1, deliveries=len(added.deliveries) != 1), values
 
 
-def _columns(rows: Sequence[tuple[Value, ...]], count: int) -> list[str]:
-    columns = zip(*rows, strict=True) if rows else ((),) * count
-    return [array(column) for column in columns]
-
-
-def array(values: Iterable[Value]) -> str:
-    r"""An array as PostgreSQL reads it. Its texts are `escaped` only by what writes the whole.
-
-    >>> array([1, None]), array(['a "b" \\', ""])
-    ('{1,NULL}', '{"a \\"b\\" \\\\",""}')
-    """
-    return f"{{{','.join(map(_item, values))}}}"
-
-
-def _item(value: Value) -> str:
-    if isinstance(value, str):
-        text = value.replace("\\", "\\\\").replace('"', '\\"')
-        return f'"{text}"'
-    return "NULL" if value is None else str(value)
+def _columns(table: str, columns: Sequence[str], rows: Sequence[tuple[Value, ...]]) -> dict[str, Value]:
+    names = [f"{table}_{column}" for column in columns]
+    if len(rows) == 1:
+        return dict(zip(names, rows[0], strict=True))
+    return dict(zip(names, arrays(rows, len(names)), strict=True))

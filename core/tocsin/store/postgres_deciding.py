@@ -134,8 +134,9 @@ def _do_apart(ground: Ground, piece: Piece, *, server: Server) -> bool:
             raise
         ground.db.execute("ROLLBACK TO SAVEPOINT piece")
         ground.restore(before)
-        is_plain = isinstance(error, psycopg.IntegrityError) or not isinstance(error, psycopg.Error)
-        piece.error = error if is_plain else server.error(error)
+        piece.error = error
+        if isinstance(error, psycopg.Error) and not isinstance(error, psycopg.IntegrityError):
+            piece.error = server.error(error)
         return False
     ground.db.execute("RELEASE SAVEPOINT piece")
     return True

@@ -8,12 +8,12 @@ together with what is to be written, is that seen to: then nothing was asked of 
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
 
-from tocsin.store import postgres_additions as additions
-from tocsin.store.postgres_additions import Additions, NewDelivery, NewEvent
+from tocsin.store.postgres_additions import Additions, NewDelivery, NewEvent, writing
 from tocsin.store.postgres_schema import Db, lock_number
 
 _SEQUENCE = b"SELECT sequence FROM events WHERE id = %s"
@@ -47,7 +47,7 @@ class Ground:
         self.found: int | None = None
         """The sequence of the newest event when it was begun."""
         self._handle = handle
-        self._schema = schema
+        self._lock = lock_number(schema)
         self._latest = latest
         self._guesses = asked is None and keep
         self._known: dict[str, int | None] = {}
@@ -110,12 +110,10 @@ class Ground:
 
     def _begin(self) -> None:
         """Begin, and see whether what was said before is so."""
-        asked = list(self._guessed)
-        lock = lock_number(self._schema)
-        begin = f"BEGIN; SELECT pg_advisory_xact_lock({lock}); SELECT value FROM counters WHERE name = 'events'"
+        asked, self.begun = list(self._guessed), True
+        begin = f"BEGIN; SELECT pg_advisory_xact_lock({self._lock}); SELECT value FROM counters WHERE name = 'events'"
         cursor = psycopg.ClientCursor(self._handle)
         cursor.execute(f"{begin}; {_SEQUENCES}".encode() if asked else begin.encode(), {"asked": asked})
-        self.begun = True
         cursor.nextset()  # of the lock
         cursor.nextset()
         latest = int(cursor.fetchall()[0][0])
@@ -133,8 +131,8 @@ class Ground:
         """Write what was added so far."""
         if not self.added:
             return
-        row = self.db.execute(additions.WITHIN, self._values("")).fetchone()
-        if row is None:
+        db = self.db
+        if db.execute(*self._writing("")).fetchone() is None:
             self._miss(self._guessed)
         self._known |= dict.fromkeys(self._guessed)
         self._known |= {event.id: self._sequence(place) for place, event in enumerate(self.added.events)}
@@ -158,8 +156,7 @@ class Ground:
         if self.begun and self.changed and self._guessed:
             self._check()
         if self.added and not self.begun:
-            statement = additions.alone(lock_number(self._schema))
-            if self._handle.execute(statement, self._values(told)).fetchone() is None:
+            if self._handle.execute(*self._writing(told, self._lock)).fetchone() is None:
                 self._miss(self._guessed)
         elif self.added:
             self._write_and_commit(told)
@@ -177,10 +174,10 @@ class Ground:
         if self._handle.info.transaction_status is not TransactionStatus.INTRANS:
             raise broken_off()
         with self._handle.pipeline():
-            written = self._handle.execute(additions.WITHIN, self._values(told))
-            ended = self._handle.execute("COMMIT")
-            if written.fetchone() is None:
-                self._miss(self._guessed)
+            written = self._handle.execute(*self._writing(told))
+            ended = self._handle.execute(b"COMMIT")
+        if written.fetchone() is None:
+            self._miss(self._guessed)
         if ended.statusmessage != "COMMIT":
             raise broken_off()
 
@@ -199,8 +196,8 @@ class Ground:
         if ended.statusmessage != "COMMIT":
             raise broken_off()
 
-    def _values(self, told: str) -> dict[str, object]:
-        return additions.values(self.added, start=self._latest or 0, absent=self._guessed, notices=told)
+    def _writing(self, told: str, lock: int | None = None) -> tuple[bytes, dict[str, Any]]:
+        return writing(self.added, start=self._latest or 0, absent=self._guessed, notices=told, lock=lock)
 
     def _miss(self, asked: Collection[str]) -> None:
         self._wrong = True  # should what decides take it for an error of its own

@@ -8,6 +8,7 @@ from datetime import datetime
 from tocsin.store.coalescing import COALESCED, Waiting, coalesce
 from tocsin.store.lanes import LONGEST_LANE, NEAR, WAITED, Lanes, due_in_lane
 from tocsin.store.postgres_schema import Db
+from tocsin.store.postgres_text import arrays
 from tocsin.store.records import to_micros
 from tocsin.store.rows import waiting
 
@@ -48,6 +49,12 @@ _LANE_LOCKED = (
 )
 _HAS_WAITED = "SELECT attempts > 0 OR coalesce(since, created_at) <= %s FROM deliveries WHERE number = %s"
 _TOLD = "SELECT EXISTS (SELECT FROM receipts WHERE thread = %s AND channel = %s)"
+_WAKE = (
+    "UPDATE deliveries SET held_until = NULL WHERE held_until IS NOT NULL AND number IN (SELECT next.number"
+    " FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS n (thread, channel, number) CROSS JOIN LATERAL"
+    " (SELECT o.number FROM deliveries AS o WHERE o.thread = n.thread AND o.thread <> '' AND o.channel = n.channel"
+    f"  AND o.number > n.number AND o.{UNENDED} ORDER BY o.number LIMIT 1) AS next)"
+).encode()
 
 
 def lanes_at(db: Db, at: int) -> Lanes:
@@ -82,13 +89,7 @@ def park(db: Db, held: Mapping[int, tuple[int, int]]) -> None:
 def wake(db: Db, ended: Sequence[tuple[str, str, int]]) -> None:
     """What was put off behind deliveries that have ended is due: each given by its thread, channel and number."""
     if ended:
-        with db.cursor() as cursor:
-            cursor.executemany(
-                "UPDATE deliveries SET held_until = NULL WHERE held_until IS NOT NULL AND number = (SELECT number"
-                " FROM deliveries WHERE thread = %s AND thread <> '' AND channel = %s AND number > %s"
-                f" AND {UNENDED} ORDER BY number LIMIT 1)",
-                ended,
-            )
+        db.execute(_WAKE, arrays(ended, 3))
 
 
 def put_together(db: Db, head: int, thread: str, channel: str, now: datetime) -> tuple[int | None, Collection[int]]:

@@ -9,6 +9,7 @@ from tocsin.crashpoints import Point, reached
 from tocsin.store.postgres_claims import note
 from tocsin.store.postgres_lanes import wake
 from tocsin.store.postgres_schema import Db
+from tocsin.store.postgres_text import arrays
 from tocsin.store.protocol import DISABLED
 from tocsin.store.records import Leased, Outcome, to_micros
 from tocsin.store.rows import Ending, attempt, ended, ending, holds, receipts, settled
@@ -16,6 +17,26 @@ from tocsin.store.rows import Ending, attempt, ended, ending, holds, receipts, s
 _STILL_HELD = (
     "FROM unnest(%(numbers)s::bigint[], %(tokens)s::bigint[]) AS held (number, token)"
     " WHERE d.number = held.number AND d.token = held.token AND d.status = 'leased'"
+)
+_SETTLED = (
+    b"UPDATE deliveries AS d SET status = n.status, due_at = n.due_at, wait = n.wait, finished_at = n.finished_at,"
+    b" reason = n.reason, detail = n.detail, may_repeat = d.may_repeat OR n.unknown, owner = '', held_until = NULL"
+    b" FROM unnest(%s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::boolean[],"
+    b"  %s::bigint[], %s::bigint[])"
+    b" AS n (status, due_at, wait, finished_at, reason, detail, unknown, number, token)"
+    b" WHERE d.number = n.number AND d.token = n.token"
+)
+_ATTEMPTED = (
+    b"INSERT INTO attempts (delivery, token, at, took, outcome, reason, detail)"
+    b" SELECT n.delivery, n.token, n.at, n.took, n.outcome, n.reason, n.detail"
+    b" FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::text[])"
+    b" WITH ORDINALITY AS n (delivery, token, at, took, outcome, reason, detail, place) ORDER BY n.place"
+)
+_RECEIVED = (
+    b"INSERT INTO receipts (thread, channel, receipt, at)"
+    b" SELECT n.thread, n.channel, n.receipt, n.at FROM unnest(%s::text[], %s::text[], %s::text[], %s::bigint[])"
+    b" WITH ORDINALITY AS n (thread, channel, receipt, at, place) ORDER BY n.place"
+    b" ON CONFLICT (thread, channel) DO UPDATE SET receipt = excluded.receipt, at = excluded.at"
 )
 
 
@@ -117,24 +138,11 @@ def _written(db: Db, numbers: list[int]) -> dict[tuple[int, int, int], str]:
 
 def _write(db: Db, endings: Sequence[tuple[Ending, bool]]) -> None:
     held = [each for each, own in endings if own]
-    with db.cursor() as cursor:
-        if held:
-            cursor.executemany(
-                "UPDATE deliveries SET status = %s, due_at = %s, wait = %s, finished_at = %s, reason = %s,"
-                " detail = %s, may_repeat = may_repeat OR %s, owner = '', held_until = NULL"
-                " WHERE number = %s AND token = %s",
-                [settled(each) for each in held],
-            )
-        cursor.executemany(
-            "INSERT INTO attempts (delivery, token, at, took, outcome, reason, detail)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s)",
-            [attempt(each, held=own) for each, own in endings],
-        )
-        if kept := receipts(held):
-            cursor.executemany(
-                "INSERT INTO receipts (thread, channel, receipt, at) VALUES (%s, %s, %s, %s)"
-                " ON CONFLICT (thread, channel) DO UPDATE SET receipt = excluded.receipt, at = excluded.at",
-                kept,
-            )
+    if held:
+        last = {each.outcome.delivery.number: settled(each) for each in held}  # a late receipt may follow a failure
+        db.execute(_SETTLED, arrays(list(last.values()), 9))
+    db.execute(_ATTEMPTED, arrays([attempt(each, held=own) for each, own in endings], 7))
+    if kept := receipts(held):
+        db.execute(_RECEIVED, arrays(kept, 4))
     wake(db, ended(held))
     note(db, max(each.at for each, _ in endings))

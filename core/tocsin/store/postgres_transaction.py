@@ -33,6 +33,12 @@ _DELIVER = (
     b"  %(at)s, %(at)s, %(thread)s, %(body)s) ON CONFLICT (id) DO NOTHING RETURNING number"
 )
 _CELL = "SELECT kind, key, parent, subject, due_at, body FROM cells"
+_CELLS = (
+    b"SELECT c.kind, c.key, c.parent, c.subject, c.due_at, c.body"
+    b" FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS n (kind, key, place) JOIN cells AS c"
+    b" ON c.kind = n.kind AND hashtextextended(c.key, 0) = hashtextextended(n.key, 0) AND c.key = n.key"
+    b" ORDER BY n.place"
+)
 _INCIDENT = "SELECT number, key, opened_at, closed_at, body FROM incidents"
 _IS = "hashtextextended({0}, 0) = hashtextextended(%({0})s, 0) AND {0} = %({0})s"  # found by hash: it may be long
 
@@ -173,7 +179,10 @@ class PostgresTransaction:
 
     def documents(self, names: Sequence[tuple[str, str]]) -> list[Cell]:
         """See `Transaction.documents`."""
-        return [cell for kind, key in dict.fromkeys(names) if (cell := self.cell(kind, key)) is not None]
+        if not names:
+            return []
+        kinds, keys = zip(*dict.fromkeys(names), strict=True)
+        return [_cell(row) for row in self._db.execute(_CELLS, (list(kinds), list(keys)))]
 
     def cells(self, kind: str, *, parent: str | None = None, subject: str | None = None) -> list[Cell]:
         """See `Transaction.cells`."""

@@ -92,8 +92,9 @@ class Store(Protocol):
     def transact(self, work: Callable[[Transaction], T], *, keep: bool = True) -> T:
         """Do `work` in one transaction and return its result: all of it is on disk then, or none.
 
-        What `work` raises undoes it and comes out; without `keep` it is undone in any case. `work` must not use the
-        store by other ways.
+        What `work` raises undoes it and comes out; without `keep` it is undone in any case. `work` may be done more
+        than once before it is committed: only what its last time wrote, and returned or raised, counts. It must not
+        use the store by other ways.
         """
 
     def is_open(self, incident_key: str) -> bool:

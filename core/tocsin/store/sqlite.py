@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
+import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -35,14 +37,15 @@ __all__ = ["LANE_PATIENCE", "SqliteStore"]
 
 
 class _Open(NamedTuple):
-    """The keys of the open incidents, and how far the file had come when they were read."""
+    """The keys of the open incidents, and how far the file had come then."""
 
     commits: bytes
     version: int | None
-    keys: frozenset[str]
+    keys: set[str]
 
 
-_NOTHING_KNOWN = _Open(b"", None, frozenset())
+_NOTHING_KNOWN = _Open(b"", None, set())
+_CHANGES = struct.Struct("=8xI")  # what the head of the index of a log counts with each commit
 
 
 class SqliteStore:
@@ -52,6 +55,7 @@ class SqliteStore:
         self.path = path
         self._connection = Connection(path)
         self._known = _NOTHING_KNOWN
+        self._guard = threading.Lock()
 
     # ------------------------------------------------------------ publishing
 
@@ -61,8 +65,8 @@ class SqliteStore:
         def decide(db: sqlite3.Connection) -> T:
             transaction = SqliteTransaction(db)
             result = work(transaction)
-            if keep and transaction.opened_or_closed:
-                self._known = _NOTHING_KNOWN  # before the connection is let go: nobody reads in between
+            if keep:
+                self._note(transaction)
             return result
 
         if keep:
@@ -72,7 +76,35 @@ class SqliteStore:
 
     def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do `work` in a transaction, which it may share with what other threads want written at the same time."""
-        return self._connection.writers.do(work)
+        before = b""
+
+        def noticed(db: sqlite3.Connection) -> T:
+            nonlocal before
+            before = self._connection.commits()  # nobody else commits from here on
+            return work(db)
+
+        try:
+            result = self._connection.writers.do(noticed)
+        except BaseException:
+            self._known = _NOTHING_KNOWN  # what was opened is undone
+            raise
+        self._go_on(before, self._connection.commits())
+        return result
+
+    def _note(self, transaction: SqliteTransaction) -> None:
+        """Keep what it does to open incidents, before the connection is let go: nobody reads in between."""
+        with self._guard:
+            if transaction.closed:
+                self._known = _NOTHING_KNOWN
+            elif transaction.opened and self._known.version is not None:
+                self._known.keys.update(transaction.opened)
+
+    def _go_on(self, before: bytes, after: bytes) -> None:
+        """Know the file as it is after a commit of this process, if there was no other."""
+        if before and after and _CHANGES.unpack_from(after)[0] == _CHANGES.unpack_from(before)[0] + 1:
+            with self._guard:
+                if self._known.commits == before:
+                    self._known = self._known._replace(commits=after)
 
     def is_open(self, incident_key: str) -> bool:
         """See `Store.is_open`."""
@@ -90,12 +122,14 @@ class SqliteStore:
         with self._connection.read() as db:
             commits = self._connection.commits()  # first: what is committed from here on makes another look
             version = self._connection.changed_elsewhere()
-            if version == self._known.version:  # the commits were our own, and opened or closed nothing
-                self._known = self._known._replace(commits=commits)
+            if version == self._known.version:  # the commits were our own
+                known = self._known._replace(commits=commits)
             else:
                 rows = db.execute("SELECT key FROM incidents WHERE closed_at IS NULL").fetchall()
-                self._known = _Open(commits, version, frozenset(key for (key,) in rows))
-            return self._known
+                known = _Open(commits, version, {key for (key,) in rows})
+            with self._guard:
+                self._known = known
+            return known
 
     def next_cell_due(self) -> datetime | None:
         """See `Store.next_cell_due`."""
@@ -229,7 +263,12 @@ class SqliteStore:
     def prune(self, *, before: datetime) -> int:
         """See `Store.prune`. Asked at every start: when nothing is old enough, that is all that is done."""
         with self._connection.read() as db:
-            if not db.execute("SELECT EXISTS (SELECT 1 FROM events WHERE at < ?)", (to_micros(before),)).fetchone()[0]:
+            [anything] = db.execute(
+                "SELECT EXISTS (SELECT 1 FROM events WHERE at < ?1)"
+                " OR EXISTS (SELECT 1 FROM deliveries WHERE finished_at < ?1)",  # of a later event, by another clock
+                (to_micros(before),),
+            ).fetchone()
+            if not anything:
                 return 0
         with self._connection.write() as db:
             return history.prune(db, to_micros(before))

@@ -38,8 +38,10 @@ class SqliteTransaction:
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
-        self.opened_or_closed = False
-        """Whether an incident was opened or closed."""
+        self.opened: list[str] = []
+        """The keys of incidents that were opened."""
+        self.closed = False
+        """Whether an incident was closed."""
 
     # ------------------------------------------------------------ events
 
@@ -87,13 +89,14 @@ class SqliteTransaction:
     def put_incident(self, incident: Incident) -> Incident:
         """See `Transaction.put_incident`."""
         closed = None if incident.closed_at is None else to_micros(incident.closed_at)
-        self.opened_or_closed |= incident.number is None or closed is not None
+        self.closed |= closed is not None
         if incident.number is not None:
             self._db.execute(
                 "UPDATE incidents SET closed_at = ?, body = ? WHERE number = ?",
                 (closed, dump(incident), incident.number),
             )
             return incident
+        self.opened.append(incident.key)
         cursor = self._db.execute(
             "INSERT INTO incidents (key, opened_at, closed_at, body) VALUES (?, ?, ?, ?)",
             (incident.key, to_micros(incident.opened_at), closed, dump(incident)),
@@ -149,10 +152,10 @@ class SqliteTransaction:
 
     def documents(self, names: Sequence[tuple[str, str]]) -> list[Cell]:
         """See `Transaction.documents`."""
-        if not names:
+        if not (wanted := dict.fromkeys(names)):
             return []
         rows = self._db.execute(
-            " UNION ALL ".join([f"{_CELL} WHERE kind = ? AND key = ?"] * len(names)), list(chain.from_iterable(names))
+            " UNION ALL ".join([f"{_CELL} WHERE kind = ? AND key = ?"] * len(wanted)), list(chain.from_iterable(wanted))
         )
         return [_cell(row) for row in rows]
 

@@ -27,7 +27,8 @@ def event(state="Failed", **changes):
 
 def hiding(inhibitors: Inhibitors, target, *open_events) -> list[str]:
     """The inhibitions by which one of the open events hides `target`."""
-    standing = {pair for one in open_events for pair in inhibitors.signatures(one)}
+    signatures = [found for one in open_events for found in inhibitors.signatures(one).items()]
+    standing = {(name, signature) for (_, signature), names in signatures for name in names}
     return [
         found.inhibition.name
         for found in inhibitors.targets(target)
