@@ -253,8 +253,10 @@ def _recoveries(world: World) -> Iterator[str]:
     by_id = {each.event.id: each for each in world.happened}
     # by channel and thread: the keys of what is open there, and by which route
     telling: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
+    over: dict[tuple[str, str], set[str]] = defaultdict(set)
     digested: dict[str, set[str]] = defaultdict(set)
     for sent in world.sim.sent:
+        past = over[sent.channel, sent._stored.planned.thread]
         told = telling[sent.channel, sent._stored.planned.thread]
         if sent.action == "event":
             if sent.reason == "digest":
@@ -271,9 +273,12 @@ def _recoveries(world: World) -> Iterator[str]:
             each = by_id[name]
             if ends_incident(each.event):
                 if each.key not in told:
+                    if sent.reason == "all recovered" and name in past:
+                        continue  # the last message names all that are over
                     yield f"recovers where it was never told: {_text(sent)}"
                 elif sent.reason != "flapping":  # more is told once it is calm
                     del told[each.key]
+                    past.add(name)
             elif sent.action == "recover":
                 yield f"recovers with a problem: {_text(sent)}"
             else:
