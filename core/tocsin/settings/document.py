@@ -87,7 +87,8 @@ class Document:
     def _place(self, span: Span | None) -> Place:
         if span is None:
             return Place(Position(self.source.name))
-        return place_of(self.source.name, self.locations, span, self._masked)
+        telling = _telling_comment(self.locations, span.start)
+        return place_of(self.source.name, self.locations, span, (*self._masked, *telling))
 
     @cached_property
     def _masked(self) -> tuple[Span, ...]:
@@ -124,6 +125,23 @@ class Part:
             case (str(section), int(), *_):
                 return ()
         return path
+
+
+def _telling_comment(locations: Locations, offset: int) -> tuple[Span, ...]:
+    """The comment of the line at `offset`, where it may hold a secret: it has a setting in it, or what looks like one.
+
+    >>> from tocsin.settings.locate import locate
+    >>> [len(_telling_comment(locate(f"a = '#' # {said}"), 0)) for said in ("b = 'pw'", "the new one")]
+    [1, 0]
+    """
+    line = locations.position(offset)[0]
+    start, text = locations.line_start(line), locations.text
+    end = start + len(locations.line(line))
+    texts = [span for span in (*locations.values.values(), *locations.keys.values()) if text[span.start] in "\"'"]
+    marks = (at for at in range(start, end) if text[at] == "#")
+    begin = next((at for at in marks if not any(span.start < at < span.end for span in texts)), end)
+    said = text[begin + 1 : end]
+    return (Span(begin + 1, end),) if re.search("[=\"']", said) or secret_in(said) else ()
 
 
 def place_of(name: str, locations: Locations, span: Span, masked: tuple[Span, ...] = ()) -> Place:

@@ -120,7 +120,7 @@ def test_log_lines_hold_no_secret_and_nothing_that_controls_a_terminal(
         "@click.command()\n"
         "def speak():\n"
         "    'Speak.'\n"
-        "    log = logging.getLogger('tocsin.test')\n"
+        "    log = logging.getLogger('tocsin.speak')\n"
         "    log.info('quiet')\n"
         "    log.warning('the password hunter2-and-more\\x1b[2J')\n"
         "    try: 1 / 0\n"

@@ -218,6 +218,20 @@ def test_the_line_is_shown_with_the_secret_masked_and_the_caret_in_place(checked
     assert problem.place.position.column == line.index("'pagr'") + 1
 
 
+@pytest.mark.parametrize(
+    ("comment", "shown"),
+    [
+        (f'# token = "{HIDDEN}"', "#***"),
+        (f"# {HIDDEN[:4]}xoxb-123456-abcdef", "#***"),
+        ("# the new one", "# the new one"),
+    ],
+)
+def test_a_comment_beside_a_mistake_shows_no_secret(checked: Checked, comment: str, shown: str) -> None:
+    for line in ("url = '#'", "retries = [1]"):
+        problem = checked(pager(f"{line}\nurl2 = 'x' {comment}"))[-1]
+        assert problem.render().splitlines()[1] == f"    6 | url2 = '***' {shown}"
+
+
 FULL = f"""\
 project = "x"
 [store]
