@@ -22,6 +22,32 @@ SUBJECT = "config"
 """The task that stands for the config in events about it; its flow is `tocsin`."""
 
 
+def needs_restart(running: Config, wanted: Config) -> list[str]:
+    r"""The keys of which a hub that was started with `running` does not take up what `wanted` says.
+
+    >>> from tocsin.settings import load, source_of_text
+    >>> texts = ("", "delivery = { threads = 2, drain = '1s' }\nhub = { listen = 'localhost:0' }")
+    >>> one, other = (load(source_of_text(text), channel_types={}) for text in texts)
+    >>> needs_restart(one, other), needs_restart(one, one)
+    (['[delivery] threads', '[hub] listen'], [])
+    """
+    return [
+        f"[{section}] {key}"
+        for section, keys in _AT_THE_START.items()
+        for key in keys
+        if getattr(getattr(running, section), key) != getattr(getattr(wanted, section), key)
+    ]
+
+
+_AT_THE_START = {
+    "store": ("path", "url", "retention"),
+    "delivery": ("threads", "lease"),
+    "hub": ("listen", "allow_remote"),
+    "plugins": ("allow", "block", "deadline"),
+}
+"""What a hub asks its config for once, at its start."""
+
+
 class Reloader:
     """Looks at the files of a config, and lets a hub go on with what they say now.
 
@@ -31,6 +57,7 @@ class Reloader:
 
     def __init__(self, assembly: Assembly) -> None:
         self._assembly = assembly
+        self._started = assembly.config
         self._path = assembly.config.path
         self._files = files_of(self._path)
         self._seen: tuple[_Stamp | None, ...] | None = self._stamp()
@@ -55,14 +82,14 @@ class Reloader:
             self._seen, content = now, self._digest()
         if content == self._content and not forced:
             return
-        self._content = content
-        self._take_up(content)
+        changed, self._content = content != self._content, content
+        self._take_up(content, changed=changed)
 
     def settle(self) -> None:
         """Say that the config is right, if an earlier process left word that it is not."""
         self._announce(Success, "the config is right again", "start")
 
-    def _take_up(self, content: str) -> None:
+    def _take_up(self, content: str, *, changed: bool) -> None:
         try:
             config = self._read()
         except ConfigError as error:
@@ -71,16 +98,18 @@ class Reloader:
         except (OSError, ValueError) as error:
             self._refuse(str(error), content)
             return
-        present = self._assembly.config.store
-        if (config.store.path, config.store.url) != (present.path, present.url):
-            _log.warning("[store] was changed; the hub keeps to the old one until it is started again")
         try:
             self._assembly.adopt(config)
         except StoreError as error:
             _log.error("the new config is not used yet: %s", error)
             self._seen = None  # looked at again
             return
-        _log.warning("the config '%s' was changed and is in use now", self._path)
+        if changed:
+            _log.warning("the config '%s' was changed and is in use now", self._path)
+        else:
+            _log.warning("the config '%s' is as it was; it was read again, and stays in use", self._path)
+        if late := needs_restart(self._started, config):
+            _log.warning("%s: what the config says there now holds once the hub is started again", ", ".join(late))
         self._announce(Success, "the config is right again", content)
 
     def _read(self) -> Config:
@@ -89,7 +118,7 @@ class Reloader:
         return read_config(source, self._assembly)
 
     def _refuse(self, text: str, content: str, *, count: int = 1) -> None:
-        _log.error("the changed config is not used, the one before stays in force:\n%s", text)
+        _log.error("what the config says now is not used, what it said before stays in force:\n%s", text)
         first = text.partition("\n")[0]
         more = f" (and {count - 1} more; 'tocsin check' shows them)" if count > 1 else ""
         self._announce(Failed, f"{first}{more}", content)

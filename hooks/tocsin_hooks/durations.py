@@ -62,7 +62,7 @@ def _duration(value: Any) -> timedelta:
             span = parse_duration(value)
         except ValueError as error:
             raise PydanticCustomError("duration", "{reason}", {"reason": str(error)}) from None
-    elif isinstance(value, int | float) and not isinstance(value, bool):
+    elif isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf:
         raise PydanticCustomError("duration", 'write it with its unit: "{value}s"', {"value": value})
     else:
         raise PydanticCustomError("duration", 'expected a duration such as "10s" or "2m"')

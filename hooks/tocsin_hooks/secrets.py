@@ -163,6 +163,10 @@ _URL = re.compile(
     re.IGNORECASE,
 )
 
+_EXAMPLE = re.compile(
+    r"[a-z][a-z0-9+.-]{0,30}://user:password@host(?::(?:port|\d{1,5}))?(?:/database)?[,;.:]?", re.ASCII
+)
+
 
 def _telling_parts(value: str) -> list[str]:
     """What of an address is the secret: services repeat the path alone, or a piece of it.
@@ -184,9 +188,17 @@ def _telling_parts(value: str) -> list[str]:
 def redact(text: str) -> str:
     """`text` without secrets: every value revealed in this process, and all but the host of every URL.
 
+    A URL made of the words for its parts is an example, and stays as it is.
+
     >>> redact("POST https://me:pw@hooks.example.org/T0/B0/token?x=1 failed")
     'POST https://hooks.example.org/... failed'
+    >>> redact("write it as postgresql://user:password@host:5432/database, or mend it")
+    'write it as postgresql://user:password@host:5432/database, or mend it'
     """
     for value in sorted(known, key=len, reverse=True):
         text = text.replace(value, _MASK)
-    return _URL.sub(lambda m: f"{m['scheme']}://{m['host']}/...", text)
+    return _URL.sub(_shown, text)
+
+
+def _shown(url: re.Match[str]) -> str:
+    return url[0] if _EXAMPLE.fullmatch(url[0]) else f"{url['scheme']}://{url['host']}/..."

@@ -83,10 +83,20 @@ def test_an_address_written_plainly_is_masked_as_an_address_only() -> None:
         ("'smtp://me:pw@mail.example.org:587'", "'smtp://mail.example.org:587/...'"),
         ("(see HTTP://A.example/x?token=1)", "(see HTTP://A.example/...)"),
         ("nothing here: a://", "nothing here: a://"),
+        ("postgresql://user:password@host/database?sslkey=k", "postgresql://host/..."),
+        ("postgresql://user:password@host.example/database", "postgresql://host.example/..."),
+        ("postgresql://user:passw0rd@host:5432/database", "postgresql://host:5432/..."),
     ],
 )
 def test_of_a_url_only_the_host_is_shown(text: str, shown: str) -> None:
     assert redact(text) == shown
+
+
+@pytest.mark.parametrize("host", ["host", "host:5432", "host:port"])
+@pytest.mark.parametrize("end", ["", "/database", "/database, special characters as %XX", "/database."])
+def test_an_address_made_of_the_words_for_its_parts_is_shown_whole(host: str, end: str) -> None:
+    text = f"write it as postgresql://user:password@{host}{end}"
+    assert redact(text) == text
 
 
 @pytest.mark.timeout(10)

@@ -9,13 +9,18 @@ from pathlib import Path
 
 import click
 
-from tocsin.assembly import Assembly, assemble, broken_plugins, problems
+from tocsin.assembly import Assembly, assemble, broken_plugins
 from tocsin.cli.configured import config_source
 from tocsin.cli.output import count, json_option, print_json, say
+from tocsin.health.config import config_problems
 from tocsin.plugins.catalog import UNWANTED
 from tocsin.settings import Place, Position, Problem, Severity
+from tocsin.settings.include import read
+from tocsin.settings.settings import StoreSettings
+from tocsin.settings.source import Source
 from tocsin.store.checkup import check_up
-from tocsin_hooks.secrets import redact
+from tocsin.store.records import StoreError
+from tocsin_hooks.secrets import Secret, redact
 
 _EXAMPLES = """\b
 Examples:
@@ -35,10 +40,15 @@ def command(ctx: click.Context, path: Path | None, no_secrets: bool, as_json: bo
     Without PATH, the config that the other commands would use. Exits with 2 if there are errors, else with 0.
     """
     source = config_source(path)
-    found = problems(source, secrets=not no_secrets)
-    assembly = None if _errors(found) else assemble(source)
-    if assembly is not None and assembly.config.store.url is None:
-        found += store_problems(assembly.config.store.path, source.name)
+    found = config_problems(source, secrets=not no_secrets)
+    assembly = None
+    if not _errors(found):
+        try:
+            assembly = assemble(source)
+        except StoreError as error:  # the client of its database is not installed
+            found.append(Problem("E110", str(error), _place(source, "url")))
+        else:
+            found += store_problems(assembly.config.store, source, secrets=not no_secrets)
     found += plugin_problems(broken_plugins(source))
     if as_json:
         print_json({"file": source.name, "ok": not _errors(found), "problems": [each.to_dict() for each in found]})
@@ -73,13 +83,31 @@ def plugin_problems(broken: Mapping[str, str]) -> list[Problem]:
     ]
 
 
-def store_problems(path: Path, name: str) -> list[Problem]:
-    """What keeps the store at `path` from being used; one that does not exist yet is not made."""
-    reason = _existing(path) if path.exists() else _folder(path.parent)
+def store_problems(store: StoreSettings, source: Source, *, secrets: bool = True) -> list[Problem]:
+    """What keeps the store from being used; one that does not exist yet is not made, and no server is asked."""
+    if store.url is not None:
+        reason = _of_address(store.url) if secrets else ""
+        return [Problem("E110", reason, _place(source, "url"))] if reason else []
+    reason = _existing(store.path) if store.path.exists() else _folder(store.path.parent)
     if not reason:
         return []
     text = f"[store] path: {reason}"
-    return [Problem("E110", text, Place(Position(name)), "name a file in a folder that can be written")]
+    return [Problem("E110", text, _place(source, "path"), "name a file in a folder that can be written")]
+
+
+def _place(source: Source, key: str) -> Place:
+    document, _ = read(source)
+    return Place(Position(source.name)) if document is None else document.at(("store", key))
+
+
+def _of_address(url: Secret) -> str:
+    from tocsin.store.postgres_address import read_address  # psycopg is heavy, and not everybody has it
+
+    try:
+        read_address(url.get_secret_value())
+    except StoreError as error:
+        return str(error)
+    return ""
 
 
 def _existing(path: Path) -> str:

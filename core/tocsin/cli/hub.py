@@ -40,6 +40,7 @@ Examples:
 """
 _UNREADABLE = "E407"  # a secret that cannot be read
 _LOOK_EVERY = timedelta(seconds=1)  # for what other processes planned, and for the config
+_ASK_AGAIN = 30.0  # seconds after which threads that could not be had at the start are asked for again
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -73,8 +74,8 @@ def command(ctx: click.Context, once: bool) -> None:
         assembly.start()
         left = assembly.finish()
         _see_that_it_answers(assembly.store, assembly.clock.now())
-        _say(f"{tally}, {left} left")
-        ctx.exit(1 if left or tally.dead else 0)
+        _say(f"{tally}, {'it cannot be told how many are' if left is None else left} left")
+        ctx.exit(1 if left != 0 or tally.dead else 0)
 
 
 class Announced:
@@ -126,7 +127,8 @@ def _serve(assembly: Assembly, stop: threading.Event, pulse: Pulse) -> None:
         reloader.settle()
         listener.start()
         news()
-        stop.wait()
+        while not stop.wait(_ASK_AGAIN):
+            news()
         pulse.stopping = True
         drain = assembly.config.delivery.drain
         _say(f"stopping: waiting for what is under way, {format_duration(drain.total_seconds())} at most")
@@ -165,7 +167,9 @@ def _warn_of_secrets(source: Source) -> None:
     """Say now which secrets are not to be had, and not when the first message needs one."""
     for each in problems(source):
         if each.code == _UNREADABLE:
-            _log.warning("%s; until it can be read, nothing is sent there", each.render().partition("\n")[0])
+            line = each.render().partition("\n")[0]
+            without = "the store cannot be used" if each.text.startswith("[store]") else "nothing is sent there"
+            _log.warning("%s; until it can be read, %s", line, without)
 
 
 def _start_line(assembly: Assembly) -> str:

@@ -9,9 +9,11 @@ import time
 
 import click
 
+from tocsin.cli.diagnostics import report
 from tocsin.cli.output import json_option
 from tocsin.cli.values import parameters
 from tocsin.supervision import child, link
+from tocsin.threads import REMEDY
 
 _EXAMPLES = """\b
 Examples:
@@ -52,7 +54,10 @@ def command(
     given = parameters(params)
     supervisor = link.link_of_this_process()
     if supervisor is None and not no_supervise and can_supervise():
-        ctx.exit(_supervised(ctx, target, params, quiet=quiet, as_json=as_json))
+        try:
+            ctx.exit(_supervised(ctx, target, params, quiet=quiet, as_json=as_json))
+        except child.UnsupervisedError as error:
+            report("WARNING", f"the run is not supervised: {error}; {REMEDY}")
     from tocsin.cli.run_here import run_target
 
     try:

@@ -13,11 +13,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from pydantic import BaseModel
 
 from tocsin import __version__
-from tocsin.assembly import Assembly, assemble, broken_plugins, problems
+from tocsin.assembly import Assembly, assemble, broken_plugins
 from tocsin.clock import Clock
 from tocsin.delivery.presence import hubs
 from tocsin.errors import TocsinError
 from tocsin.health.condition import STUCK
+from tocsin.health.config import config_problems
 from tocsin.health.examine_store import (
     CLOCK,
     PERMISSIONS,
@@ -127,7 +128,7 @@ def config_findings(source: Source | None) -> Iterator[Finding]:
     if source is None:
         yield failed(CONFIG, "there is none: nobody is notified", "'tocsin init' writes one")
         return
-    found = problems(source)
+    found = config_problems(source)
     errors = [each for each in found if each.severity is Severity.ERROR]
     for each in errors:
         yield failed(CONFIG, _in_short(each))

@@ -16,6 +16,7 @@ from tocsin.clock import Clock
 from tocsin.errors import TocsinError
 from tocsin.masked import logger
 from tocsin.settings.listening import Address, address_of
+from tocsin.threads import REMEDY, Begin
 
 _log = logger("tocsin.health")
 
@@ -50,8 +51,17 @@ Pages = Mapping[str, Callable[[str], Answer]]
 class Server:
     """Answers GET requests at one address, on threads of its own."""
 
-    def __init__(self, address: Address, pages: Pages, clock: Clock, *, remote: bool = False) -> None:
+    def __init__(
+        self,
+        address: Address,
+        pages: Pages,
+        clock: Clock,
+        *,
+        remote: bool = False,
+        begin: Begin = threading.Thread.start,
+    ) -> None:
         self._wanted = address
+        self._begin = begin
         self._pages = pages
         self._clock = clock
         self._remote = remote
@@ -67,7 +77,7 @@ class Server:
         return Address(str(host), int(port))
 
     def start(self) -> None:
-        """Begin to answer. Raises TocsinError where the address cannot be had."""
+        """Begin to answer. Raises TocsinError where the address, or a thread, cannot be had."""
         try:
             family, place = _resolved(self._wanted, remote=self._remote)
             self._server = _Server(family, place, self._pages, self._clock, remote=self._remote)
@@ -77,8 +87,14 @@ class Server:
                 "is another hub there? Write another port, or leave it out"
             ) from error
         serve = self._server.serve_forever
-        self._thread = threading.Thread(target=serve, args=(_LOOK_EVERY,), name="tocsin-health", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=serve, args=(_LOOK_EVERY,), name="tocsin-health", daemon=True)
+        try:
+            self._begin(thread)
+        except RuntimeError as error:
+            self._server.server_close()
+            self._server = None
+            raise TocsinError(f"[hub] listen = '{self._wanted}' cannot be answered: {error}; {REMEDY}") from error
+        self._thread = thread
 
     def stop(self) -> None:
         """Answer nobody any more."""

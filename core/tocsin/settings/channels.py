@@ -7,50 +7,27 @@ import enum
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from tocsin.settings.channel_types import Installed, type_problem
 from tocsin.settings.document import Document
-from tocsin.settings.issues import Problem, listed, near, nearest
+from tocsin.settings.issues import Problem, listed, nearest
 from tocsin.settings.late_secret import LateSecret, with_late_secrets
 from tocsin.settings.locate import KeyPath
-from tocsin.settings.models import CHANNEL_KEYS, Sending
+from tocsin.settings.models import CHANNEL_KEYS, File, Sending
 from tocsin.settings.paths import data_path, spoken
 from tocsin.settings.secret_like import is_on_this_machine, is_secret_setting
 from tocsin.settings.settings import ChannelSettings
-from tocsin.settings.translate import CHANNEL, described, translate
+from tocsin.settings.translate import CHANNEL, translate
 from tocsin_hooks.channels import ChannelConfig, ChannelType
 from tocsin_hooks.errors import SecretError
-from tocsin_hooks.secrets import Secret, redact
-
-PACKAGES = {name: f"tocsin-{name}" for name in ("slack", "email", "webhook", "pagerduty", "apprise")}
-"""The packages that bring the channel types people ask for first."""
-THROUGH_APPRISE = frozenset(
-    ("discord", "googlechat", "gotify", "line", "matrix", "mattermost", "msteams", "ntfy", "opsgenie", "pushbullet",
-     "pushover", "rocketchat", "signal", "sms", "sns", "teams", "telegram", "twilio", "webex", "zulip")
-)  # fmt: skip
-"""Services that a channel of type "apprise" reaches."""
+from tocsin_hooks.secrets import Secret
 
 _REFERENCE = '{ env = "NAME" }, { file = "PATH" } or { keyring = "service/name" }'
 _PLAIN = (str, int, float, bool, dt.timedelta, dt.datetime, dt.date, dt.time, type(None))
-_NESTS = (list, tuple, set, frozenset)
-
-
-@dataclass(frozen=True)
-class Installed:
-    """The channel types there are, and why the plugins that could not be loaded were not."""
-
-    types: Mapping[str, ChannelType]
-    broken: Mapping[str, str] = field(default_factory=dict)
-
-    def broken_for(self, name: str) -> str:
-        """Why the plugin that would bring the channel type `name` cannot be used; empty if there is none."""
-        for plugin, reason in self.broken.items():
-            if plugin.replace("_", "-") in (name, f"tocsin-{name}"):
-                return redact(reason.strip().partition("\n")[0]) or "unknown reason"
-        return ""
+_NESTS = (list, tuple, set, frozenset)  # what a setting may hold several values in
 
 
 def channel_settings(
@@ -64,10 +41,10 @@ def channel_settings(
         path: KeyPath = ("channels", name)
         sending, found = _sending(document, path, table)
         problems += found
-        problems += _sending_problems(document, path, sending, channels)
+        problems += _fallback_problems(document, path, table.get("fallback"), channels)
         kind = table.get("type")
         if not isinstance(kind, str) or kind not in installed.types:
-            problems.append(_type_problem(document, path, table, installed))
+            problems.append(type_problem(document, path, table, installed))
             continue
         channel_type = installed.types[kind]
         config, found = _own_settings(document, path, table, channel_type, context)
@@ -87,14 +64,16 @@ def _sending(document: Document, path: KeyPath, table: Mapping[str, Any]) -> tup
         return Sending(), [each.problem for each in found]
 
 
-def _sending_problems(
-    document: Document, path: KeyPath, sending: Sending, channels: Mapping[str, Any]
+def _fallback_problems(
+    document: Document, path: KeyPath, fallback: object, channels: Mapping[str, Any]
 ) -> Iterator[Problem]:
-    where, fallback = f"[channels.{path[1]}]", sending.fallback
+    if not isinstance(fallback, str) or not fallback.strip():
+        return
+    where = f"[channels.{path[1]}]"
     if fallback == path[1]:
         text = f"{where} falls back to itself, '{fallback}'"
         yield Problem("E405", text, document.at((*path, "fallback")), "name another channel, or leave it out")
-    elif fallback is not None and fallback not in channels:
+    elif fallback not in channels:
         hint = nearest(fallback, list(channels)) or f"channels: {listed(channels)}"
         text = f"{where} falls back to unknown channel '{fallback}'"
         yield Problem("E405", text, document.at((*path, "fallback")), hint)
@@ -118,48 +97,21 @@ def _own_settings(
         return None, [Problem("E402", text, document.at(path, key=True))]
 
 
-def _type_problem(document: Document, path: KeyPath, table: Mapping[str, Any], installed: Installed) -> Problem:
-    types = f"installed types: {listed(installed.types)}"
-    where = f"[channels.{path[1]}]"
-    place = document.at((*path, "type"), key="type" not in table)
-    if "type" not in table:
-        return Problem("E404", f"{where} lacks 'type'", place, types)
-    name = table["type"]
-    if isinstance(name, str) and "://" in name:
-        return Problem("E401", f"{where} has an address as its type", place, types)
-    if not isinstance(name, str):
-        return Problem("E405", f"{where} type: expects text, found {described(name)}", place, types)
-    if reason := installed.broken_for(name):
-        text = f"{where} type = '{name}': its plugin is installed but cannot be used: {reason}"
-        return Problem("E402", text, place)
-    return Problem("E401", f"{where} type = '{name}' is not installed", place, _type_hint(name, installed, types))
-
-
-def _type_hint(name: str, installed: Installed, types: str) -> str:
-    lower = name.lower()
-    if package := PACKAGES.get(lower):
-        return types if lower in installed.types else f"pip install {package}"
-    if lower in THROUGH_APPRISE:
-        install = "" if "apprise" in installed.types else " (pip install tocsin-apprise)"
-        return f"type = 'apprise' reaches it{install}"
-    unusable = f"; plugins that cannot be used: {listed(installed.broken)}" if installed.broken else ""
-    close = near(name, {*installed.types, *PACKAGES})
-    package = "" if close is None or close in installed.types else f" (pip install {PACKAGES[close]})"
-    return f"{types}{unusable}" + (f"; did you mean '{close}'{package}?" if close else "")
-
-
 # ---------------------------------------------------------------- secrets
 
 
-def secret_problems(document: Document, channels: Mapping[str, ChannelSettings]) -> list[Problem]:
+def secret_problems(document: Document, file: File, channels: Mapping[str, ChannelSettings]) -> list[Problem]:
     """The secrets that cannot be read now, on this machine."""
+    found = [(path, secret) for path, secret in _secrets(file)]
+    found += [
+        (("channels", name, *path), secret) for name, each in channels.items() for path, secret in _secrets(each.config)
+    ]
     problems = []
-    for name, channel in channels.items():
-        for path, secret in _secrets(channel.config):
-            if reason := _unreadable(secret):
-                written = data_path(document.data, ("channels", name, *path))  # a plugin may have made a list of it
-                table, key = spoken(document.data, written)
-                problems.append(Problem("E407", f"{table} {key}: {reason}", document.at(written)))
+    for path, secret in found:
+        if reason := _unreadable(secret):
+            written = data_path(document.data, path)  # a plugin may have made a list of it
+            table, key = spoken(document.data, written)
+            problems.append(Problem("E407", f"{table} {key}: {reason}", document.at(written)))
     return problems
 
 
@@ -187,7 +139,7 @@ def _unreadable(secret: Secret) -> str:
 
 
 def _secrets(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Secret]]:
-    """Every secret that settings refer to, with its path."""
+    """Every secret that settings refer to, with its path; in a set, whose order tells nothing, with some index."""
     if isinstance(value, Secret):
         yield path, value
     elif isinstance(value, LateSecret):
@@ -198,7 +150,7 @@ def _secrets(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Secret]]
     elif isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _secrets(inner, (*path, str(key)))
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, _NESTS):
         for index, inner in enumerate(value):
             yield from _secrets(inner, (*path, index))
 

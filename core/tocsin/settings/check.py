@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from tocsin.settings.alerting import windows_of
-from tocsin.settings.always import is_always_open
+from tocsin.settings.alerts import Window
+from tocsin.settings.always import is_always_open, is_one_always_open
 from tocsin.settings.document import Document
 from tocsin.settings.expressions import DEEPEST, Expressions, circles
 from tocsin.settings.inherit import Layer, layers, merged
@@ -61,9 +63,25 @@ def _unknown_names(document: Document, file: File) -> Iterator[Problem]:
     known = {section: written(document, section) for section in ("channels", "templates", "windows", "escalations")}
     for use in uses(document, file):
         if use.name not in known[use.section]:
-            hint = nearest(use.name, known[use.section]) or f"{use.section}: {listed(known[use.section])}"
+            hint = _several(use.name, known[use.section]) or nearest(use.name, known[use.section])
+            if use.section == "channels" and "://" in use.name:
+                hint = "write the name of a channel, and its address into [channels.NAME]"
+            hint = hint or f"{use.section}: {listed(known[use.section])}"
             code = _UNKNOWN[use.section, str(use.path[0])]
             yield Problem(code, use.told, document.at(use.path), hint)
+
+
+def _several(name: str, known: Sequence[str]) -> str:
+    """The names that are written as one, if they are: `["a, b"]` in the place of `["a", "b"]`.
+
+    >>> _several("ops, mail", ["ops", "mail"]), _several("ops", ["mail"])
+    ('write ["ops", "mail"]', '')
+    """
+    names = [each for each in re.split(r"[\s,;|]+", name) if each]
+    if len(names) < 2 or not set(names) & set(known):
+        return ""
+    quoted = (f'"{each}"' for each in names)
+    return f"write [{', '.join(quoted)}]"
 
 
 def _name_problems(document: Document, file: File) -> Iterator[Problem]:
@@ -84,7 +102,8 @@ def _parent_problems(document: Document, file: File) -> Iterator[Problem]:
             continue
         path: KeyPath = ("routes", index, "under")
         if route.under not in index_of:
-            hint = nearest(route.under, names) or f"routes: {listed(names)}"
+            others = [name for name in names if name != names[index]]
+            hint = nearest(route.under, others) or f"other routes: {listed(others)}"
             text = f"{called(document, path[:2])} is under unknown route '{route.under}'"
             yield Problem("E303", text, document.at(path), hint)
         elif _depth(names[index], parents) > DEEPEST:
@@ -143,11 +162,20 @@ def _mute_problems(document: Document, file: File, found: Expressions) -> Iterat
         path: KeyPath = ("routes", index, "mute")
         if not route.mute.windows:
             yield Problem("E313", f"{called(document, path)}: names no window, so it mutes nothing", document.at(path))
-        for name in route.mute.windows:
-            if name in windows and _is_whole(document, file, name) and is_always_open(windows[name]):
-                text = f"{called(document, path)}: the window '{name}' is always open, so everything is muted"
-                yield Problem("E313", text, document.at(path), "'send = []' sends nothing")
+        named = [name for name in route.mute.windows if name in windows and _is_whole(document, file, name)]
+        if always := _always_open([windows[name] for name in dict.fromkeys(named)]):
+            text = f"{called(document, path)}: {always} always open, so everything is muted"
+            yield Problem("E313", text, document.at(path), "'send = []' sends nothing")
         yield from _takes_all(document, (*path, "urgent"), found, "nothing is muted")
+
+
+def _always_open(windows: Sequence[Window]) -> str:
+    """Which of a route's windows leave no moment that is not muted; empty where some do."""
+    alone = [window.name for window in windows if is_always_open(window)]
+    if alone:
+        return f"the window '{alone[0]}' is"
+    names = listed(window.name for window in windows)
+    return f"one of the windows {names} is" if is_one_always_open(windows) else ""
 
 
 def _is_whole(document: Document, file: File, window: str) -> bool:

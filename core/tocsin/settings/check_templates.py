@@ -25,6 +25,7 @@ LONGEST = {"slack": 3000}
 _NO_FILTER = re.compile(r"No (filter|test) named '([^']+)'")
 _UNDEFINED = re.compile(r"'([^']+)' is undefined|has no attribute '([^']+)'")
 _FIELDS = frozenset({each.name for each in fields(Event)} | {"subject", "params", "context", "exception"})
+_UNCLOSED = re.compile(r"Unexpected end of template\..*'(\w+)'\.?( \(line \d+\))?", re.DOTALL)
 _ONLY_LOOKED_FOR = ("defined", "undefined")
 _LINE = re.compile(r" \(line (\d+)\)$")
 
@@ -79,8 +80,19 @@ def _faults(document: Document, path: KeyPath, words: str, check_template: Check
         yield Problem("E801", text, _place(document, path, words, name), nearest(name, sorted(_FIELDS)))
     if (error := check_template(words)) and not (unknown and "undefined" in error):
         named = next((name for name in re.findall(r"'(\w+)'", error) if name in words), "")
-        text = f"[templates.{path[1]}] {path[2]}: {error.replace('. (line', ' (line').removesuffix('.')}"
+        text = f"[templates.{path[1]}] {path[2]}: {_in_short(error)}"
         yield Problem("E801", text, _place(document, path, words, named, error), _hint(error))
+
+
+def _in_short(error: str) -> str:
+    """An error of Jinja as one sentence.
+
+    >>> _in_short("Unexpected end of template. Jinja was looking for 'x'. The innermost block ... is 'if'. (line 1)")
+    "a '{% if %}' is never closed (line 1)"
+    """
+    if unclosed := _UNCLOSED.fullmatch(error):
+        return f"a '{{% {unclosed[1]} %}}' is never closed{unclosed[2]}"
+    return error.replace(". (line", " (line").removesuffix(".")
 
 
 def _place(document: Document, path: KeyPath, words: str, name: str, error: str = "") -> Place:

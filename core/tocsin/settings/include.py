@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tocsin.settings.document import Document, Part, parse
-from tocsin.settings.issues import Problem
+from tocsin.settings.document import Document, Part
+from tocsin.settings.issues import Problem, nearest
+from tocsin.settings.parsing import parse
 from tocsin.settings.source import Source, override
 
 LISTS = ("routes", "inhibit", "watch")
@@ -73,6 +75,9 @@ def _resolved(document: Document, text: str) -> Path:
 
 def _read(document: Document, text: str, index: int) -> tuple[Document | None, list[Problem]]:
     """The file that `document` includes as `text`."""
+    if "://" in text:
+        place = document.at(("include", index))
+        return None, [Problem("E111", "an address cannot be included", place, "name a file")]
     path = document.source.base / text
     name = str(Path(document.source.name).parent / text)
     try:
@@ -80,8 +85,21 @@ def _read(document: Document, text: str, index: int) -> tuple[Document | None, l
     except OSError as error:
         reason = "does not exist" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
         place = document.at(("include", index))
-        return None, [Problem("E111", f"the included file '{name}' {reason}", place)]
+        return None, [Problem("E111", f"the included file '{name}' {reason}", place, _instead(path))]
     return parse(Source(path, data, name, path.parent.absolute()))
+
+
+def _instead(path: Path) -> str:
+    """What would do instead of a file that cannot be read."""
+    if any(char in path.name for char in "*?["):
+        return "there are no patterns here: name each file"
+    if path.is_dir():
+        return "name each file of that folder"
+    try:
+        beside = [each.name for each in islice(path.parent.iterdir(), _MOST) if each.suffix == ".toml"]
+    except OSError:
+        return f"there is no folder '{path.parent.name}' that could be read"
+    return nearest(path.name, beside)
 
 
 # ---------------------------------------------------------------- put together

@@ -93,6 +93,7 @@ CODES = {
     "W915": "options of a route that mean nothing together",
     "W916": "an acknowledgement that no step asks about",
     "W917": "an inhibition whose every source is a target, too",
+    "W918": "a name in [plugins] that no installed plugin has",
 }
 """What each code stands for: E1xx file, E2xx expressions, E3xx routes, E4xx channels, E5xx windows and watches, E6xx
 escalations, E7xx inhibitions, E8xx templates, W9xx lint."""

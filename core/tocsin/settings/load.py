@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from tocsin.settings.alerting import escalations_of, inhibitions_of, watches_of, windows_of
-from tocsin.settings.channels import Installed, channel_settings, plain_keys, secret_problems
+from tocsin.settings.channel_types import Installed
+from tocsin.settings.channels import channel_settings, plain_keys, secret_problems
 from tocsin.settings.check import option_problems, reference_problems
 from tocsin.settings.check_alerts import alert_problems
 from tocsin.settings.check_inhibit import inhibition_problems
@@ -25,6 +26,7 @@ from tocsin.settings.known_labels import SeenLabels
 from tocsin.settings.lint import Damage, lint
 from tocsin.settings.locate import KeyPath
 from tocsin.settings.models import FORMAT, File, PluginSettings, RecoverSettings
+from tocsin.settings.secret_like import concealed
 from tocsin.settings.settings import (
     ChannelSettings,
     Config,
@@ -57,7 +59,7 @@ def load(
     """
     known = _Known(Installed(channel_types, broken_plugins or {}), filters or {}, check_template, any_label)
     parts, problems = _examine(source, known)
-    errors = [problem for problem in in_order(problems) if problem.severity is Severity.ERROR]
+    errors = [problem for problem in in_order(map(_shown, problems)) if problem.severity is Severity.ERROR]
     if parts is None or errors:
         raise ConfigError(errors)
     return replace(parts.config(), template_filters=template_filters or {})
@@ -91,8 +93,13 @@ def check(
             damage=Damage(parts.lost) if refused else None,
         )
         if secrets:
-            problems += secret_problems(parts.document, parts.channels)
-    return in_order(problems)
+            problems += secret_problems(parts.document, parts.file, parts.channels)
+    return in_order(map(_shown, problems))
+
+
+def _shown(problem: Problem) -> Problem:
+    """The problem as it may be shown: what stands where a name is expected may be a secret."""
+    return replace(problem, text=concealed(problem.text), suggestion=concealed(problem.suggestion))
 
 
 def plugin_settings(source: Source) -> PluginSettings:

@@ -7,9 +7,10 @@ What the keys mean together, such as a route that sends to a channel, is the mat
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt, StrictStr, model_validator
 from pydantic_core import PydanticCustomError
@@ -19,14 +20,16 @@ from tocsin.settings.calendar_values import Zone
 from tocsin.settings.listening import HubSettings
 from tocsin.settings.option_tables import Options, RouteTable
 from tocsin.settings.rate import Rate
+from tocsin.settings.storing import StoreTable
 from tocsin.settings.tables import Table, Text, refused
-from tocsin_hooks.durations import Duration
-from tocsin_hooks.secrets import Secret
+from tocsin_hooks.durations import Duration, format_duration
 
 FORMAT = 1
 """The version of the file format that this tocsin reads."""
 
 _LONGEST_SEND = timedelta(hours=1)
+_LEAST_LEASE = timedelta(seconds=5)  # a worker makes any that is shorter longer: its sends have to fit into it
+_LEAST_BEAT = timedelta(milliseconds=100)
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 _PYTHON = '{ python = "module:function" }'
 
@@ -51,21 +54,21 @@ class DefaultsTable(Options):
     """Whether labels that tocsin does not know are let pass without a word."""
 
 
-class StoreTable(Table):
-    """`[store]`."""
+def _told(span: timedelta) -> str:
+    return format_duration(span.total_seconds())
 
-    path: Text | None = None
-    """A file on a local disk; `tocsin.db` where nothing is said."""
-    url: Secret | None = None
-    """A PostgreSQL database, in the place of a file."""
-    retention: Duration = timedelta(days=30)
-    history: Literal["routed", "all"] = "routed"
 
-    @model_validator(mode="after")
-    def _in_one_place(self) -> StoreTable:
-        if self.path is not None and self.url is not None:
-            raise PydanticCustomError("both", "has both a 'path' and a 'url'; keep one")
-        return self
+def _at_least(least: timedelta, why: str) -> Callable[[timedelta], timedelta]:
+    def checked(span: timedelta) -> timedelta:
+        if span < least:
+            raise refused("E107", f"must be at least {_told(least)}, and is {_told(span)}: {why}")
+        return span
+
+    return checked
+
+
+_Lease = Annotated[Duration, AfterValidator(_at_least(_LEAST_LEASE, "a send takes longer, and would be repeated"))]
+_Beat = Annotated[Duration, AfterValidator(_at_least(_LEAST_BEAT, "each heartbeat is written to the store"))]
 
 
 class DeliverySettings(Table):
@@ -74,9 +77,9 @@ class DeliverySettings(Table):
     threads: Annotated[StrictInt, Field(ge=1, le=256)] = 8
     drain: Duration = timedelta(seconds=30)
     """How long a process that ends waits for its last messages to leave."""
-    lease: Duration = timedelta(seconds=60)
+    lease: _Lease = timedelta(seconds=60)
     """How long a worker has for one attempt before another takes the delivery over."""
-    heartbeat: Duration = timedelta(seconds=15)
+    heartbeat: _Beat = timedelta(seconds=15)
     """How often a run says that it is under way."""
     dead_after: Duration = timedelta(seconds=60)
     """How long a run on another host may be silent before it is declared dead."""
@@ -84,7 +87,13 @@ class DeliverySettings(Table):
     @model_validator(mode="after")
     def _beats_in_time(self) -> DeliverySettings:
         if self.dead_after < 3 * self.heartbeat:
-            raise PydanticCustomError("order", "'dead_after' is shorter than three times 'heartbeat'")
+            raise refused(
+                "E107",
+                f"with 'dead_after' = {_told(self.dead_after)} and 'heartbeat' = {_told(self.heartbeat)}, a run that "
+                "misses a beat or two would count as dead",
+                hint=f"'dead_after' must be at least three times 'heartbeat', so {_told(3 * self.heartbeat)}",
+                key="dead_after" if "dead_after" in self.model_fields_set else "heartbeat",
+            )
         return self
 
 
@@ -101,17 +110,25 @@ class RetryPolicy(Table):
     @model_validator(mode="after")
     def _in_order(self) -> RetryPolicy:
         if self.first > self.max:
-            raise PydanticCustomError("order", "'first' is longer than 'max'")
+            raise refused(
+                "E405",
+                f"'first' = {_told(self.first)} is longer than 'max' = {_told(self.max)}",
+                hint="the waits grow from 'first' to 'max'",
+                key="first" if "first" in self.model_fields_set else "max",
+            )
         return self
 
 
 def _rate(value: Any) -> Any:
     if value is None or isinstance(value, Rate):
         return value
+    hint = "write it as '1/s' or '1/s, 20/m'"
+    if not isinstance(value, str):
+        raise refused("E405", "expects how many in which time, in quotes", hint=hint)
     try:
-        return Rate.parse(value if isinstance(value, str) else "")
+        return Rate.parse(value)
     except ValueError as error:
-        raise refused("E405", str(error), hint="write it as '1/s' or '1/s, 20/m'") from None
+        raise refused("E405", str(error), hint=hint) from None
 
 
 def _bearable(deadline: timedelta | None) -> timedelta | None:
@@ -228,8 +245,8 @@ def is_own_key(path: tuple[str | int, ...]) -> bool:
 
     >>> is_own_key(("routes", 0, "when")), is_own_key(("channels", "ops", "token")), is_own_key(("chanels", "ops"))
     (True, False, False)
-    >>> is_own_key(("context", "secrets", "TOKEN"))
-    False
+    >>> is_own_key(("context", "secrets", "TOKEN")), is_own_key(("store", "url"))
+    (False, False)
     """
     match path:
         case (str(section), int(), key, *_) if section in _LISTED:
@@ -238,6 +255,8 @@ def is_own_key(path: tuple[str | int, ...]) -> bool:
             return key in _NAMED[section].model_fields
         case ("channels", _, key, *_):
             return key in CHANNEL_KEYS
+        case ("store", "url", *_):
+            return False
         case (str(section), key, *_) if section in _SECTIONS:
             return key in _SECTIONS[section].model_fields
         case (section, *_):

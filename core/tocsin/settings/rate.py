@@ -42,7 +42,7 @@ class Rate:
     @classmethod
     def parse(cls, text: str) -> Rate:
         """The rate that a config writes as `"1/s, 20/m"`. Raises ValueError, which says what is wrong."""
-        limits = [_limit(part.strip()) for part in text.split(",")]
+        limits = [_limit(part.strip() or text) for part in text.split(",")]
         return cls(tuple(limits))
 
     @property
@@ -72,7 +72,7 @@ class Rate:
 def _limit(text: str) -> Limit:
     found = _ONE.fullmatch(text)
     if found is None:
-        raise ValueError("is no rate: how many in which time")
+        raise ValueError(f"'{text}' is no rate: how many in which time")
     count, span = int(found[1]), found[2].replace(" ", "").lower()
     number = span.rstrip("abcdefghijklmnopqrstuvwxyz")
     unit = span[len(number) :]
@@ -80,9 +80,9 @@ def _limit(text: str) -> Limit:
     try:
         length = parse_duration(f"{number or 1}{unit}")
     except ValueError:
-        raise ValueError("is no rate: the units of time are ms, s, m, h and d") from None
+        raise ValueError(f"'{text}' is no rate: the units of time are ms, s, m, h and d") from None
     if not count or not length:
-        raise ValueError("lets nothing through; leave the channel out of 'send' instead")
+        raise ValueError(f"'{text}' lets nothing through; leave the channel out of 'send' instead")
     if count > _MOST or length > _LONGEST:
-        raise ValueError("counts too far: at most 10000 messages, and at most 31d")
+        raise ValueError(f"'{text}' counts too far: at most 10000 messages, and at most 31d")
     return Limit(count, length)

@@ -67,6 +67,40 @@ def is_on_this_machine(address: str) -> bool:
         return False
 
 
+def concealed(text: str) -> str:
+    """A message without what seems a secret in it, and with no more of an address than its host.
+
+    >>> concealed("unknown channel 'https://hooks.slack.com/services/T0/B0/k3yk3yk3y'; channels: ops")
+    "unknown channel 'https://***'; channels: ops"
+    >>> concealed("unknown template 'https://x.example/a?token=b'"), concealed("flow=~'etl-.*'")
+    ("unknown template 'https://x.example/...'", "flow=~'etl-.*'")
+    """
+    text = _LONG.sub(lambda found: "***" if _is_random(found[0]) else found[0], _MARKS.sub("***", text))
+    return _BEHIND_HOST.sub(r"\1\2/...", text)
+
+
+_BEHIND_HOST = re.compile(
+    r"(?i)(?<![a-z0-9+.-])([a-z][a-z0-9+.-]{0,30}://)(?:[^\s/@'\"]*@)?([^\s/?#'\"]+)[/?#][^\s'\"]*"
+)
+
+
+def names_database(text: str) -> bool:
+    """Whether a text says how to reach a database, and with that perhaps a password.
+
+    >>> given = ("postgresql://u:pw@h/db", "host=db password=pw", "ann:pw@db.example/alerts", "a:pw@h")
+    >>> [names_database(text) for text in given]
+    [True, True, True, True]
+    >>> [names_database(text) for text in ("tocsin.db", "C:/data/me@home.db", "/srv/host=a/tocsin.db", "a@b.db")]
+    [False, False, False, False]
+    """
+    return _DATABASE.match(text) is not None
+
+
+_DATABASE = re.compile(
+    r"(?i)[\s\"']*+(?:postgres(?:ql)?(?:\+\w+)?:"
+    r"|(?:(?!pass|dbname|host)[a-z_]++\s*+=\s*+(?:'[^']*+'|\S*+)\s++)*+(?:password|passwd|dbname|host|hostaddr)\s*="
+    r"|[^/\\\s:@]+:[^/\\\s@]+@)"
+)
 _NAMED_SECRET = re.compile(r"(?i)webhook|token|secret|passw|credential|(?:^|_)key(?:$|_)")
 _KEEPS_SECRETS = re.compile(  # addresses that let everybody in who knows them
     r"(?i)^https?://(?:[^/]*\.)?(?:"

@@ -13,10 +13,13 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from tocsin.settings.cures import ONLY_ROUTES, is_placeholder, is_table, key_cure, unit_of, value_cure
 from tocsin.settings.document import Document
 from tocsin.settings.issues import Problem, nearest
 from tocsin.settings.locate import KeyPath
+from tocsin.settings.models import is_own_key
 from tocsin.settings.paths import at, data_path, keys_at, spoken
+from tocsin.settings.tables import bare_number, is_negative, span_meant
 from tocsin_hooks.secrets import redact
 
 _EXPECTED = {
@@ -50,32 +53,6 @@ _LIMITS = {
     "string_too_long": "takes at most {max_length} characters",
     "literal_error": "expects {expected}",
     "enum": "expects {expected}",
-}
-_ONLY_ROUTES: dict[str, str] = {  # keys of routes that people write in [defaults]
-    "when": "'opens' says which events open an incident",
-    "stop": "only a route can stop",
-    "under": "only a route can be under another",
-    "name": "only a route has a name",
-    "mute": "it is not inherited: write it in each route that it is for",
-}
-_MEANT: dict[str, str] = {  # keys that people write where another one is meant
-    "location": "timezone",
-    "zone": "timezone",
-    "tz": "timezone",
-    "time_zone": "timezone",
-    "days_of_month": "days",
-    "continue": "stop",
-    "matchers": "when",
-    "match": "when",
-    "receiver": "send",
-    "group_by": "group",
-    "group_wait": "group",
-    "group_interval": "group",
-    "repeat_interval": "group",
-    "source_matchers": "source",
-    "target_matchers": "target",
-    "max_alerts": "max",
-    "condition": "if",
 }
 
 
@@ -144,11 +121,14 @@ def _problem(detail: ErrorDetails, document: Document, path: KeyPath, codes: Cod
         return _unknown(document, path, codes, known)
     value = at(document.data, path)
     context = detail.get("ctx") or {}
+    if detail["type"] == "refused" and context["key"]:
+        path = (*path, context["key"])
+        table, key = spoken(document.data, path)
     code = "E406" if detail["type"] == "literal_secret" else codes.value
     shown = f" = {str(value).lower()}" if isinstance(value, int | float) else ""
-    subject = f"{table} {key}{shown}".strip()
-    reason = complaint(detail, value)
-    if detail["type"] not in _EXPECTED and path[0:1] == ("channels",) and path[:3] not in document.plain:
+    subject = f"{table} {key}{shown}".strip() if path[-1:] != ("",) else f"[{path[0]}] ''"
+    reason = complaint(detail, value, unit=unit_of(path))
+    if detail["type"] not in _EXPECTED and path[0:1] == ("channels",) and not _may_be_shown(document, path):
         reason = withouttexts_in(reason, value)
     place = document.at(path)
     if detail["type"] == "refused":  # by a value's own reader, which knows more
@@ -161,18 +141,22 @@ def _unknown(document: Document, path: KeyPath, codes: Codes, known: list[str]) 
     """What to say of a key that the table at `path` does not take."""
     table, key = spoken(document.data, path)
     place = document.at(path, key=True)
-    kind = "table" if isinstance(at(document.data, path), dict) and not table else "key"
+    value = at(document.data, path)
+    kind = "table" if is_table(value) and not table else "key"
     inside = f" in {table}" if table else ""
     last = str(path[-1])
-    if path[0] == "defaults" and len(path) == 2 and last in _ONLY_ROUTES:
-        return Problem("E306", f"'{last}' in [defaults]: this is for routes only", place, _ONLY_ROUTES[last])
-    meant = _MEANT.get(last.casefold(), "")
-    suggestion = f"'{meant}' is the key for this" if meant in known else nearest(last, known)
-    return Problem(codes.unknown, f"unknown {kind} '{key}'{inside}", place, suggestion)
+    if path[0] == "defaults" and len(path) == 2 and last in ONLY_ROUTES:
+        return Problem("E306", f"'{last}' in [defaults]: this is for routes only", place, ONLY_ROUTES[last])
+    return Problem(codes.unknown, f"unknown {kind} '{key}'{inside}", place, key_cure(path, known, value))
 
 
-def complaint(detail: Mapping[str, Any], value: Any) -> str:
-    """What is wrong with `value`, without the value.
+def _may_be_shown(document: Document, path: KeyPath) -> bool:
+    """Whether the value at `path`, in a channel, is no secret as far as can be told by its key."""
+    return path[:3] in document.plain or is_own_key(path)
+
+
+def complaint(detail: Mapping[str, Any], value: Any, *, unit: str = "s") -> str:
+    """What is wrong with `value`, without the value. `unit` is the one that a span of time without one likely has.
 
     >>> complaint({"type": "bool_type", "msg": "Input should be a valid boolean"}, "yes")
     'expects true or false, found text'
@@ -180,6 +164,10 @@ def complaint(detail: Mapping[str, Any], value: Any) -> str:
     kind, context = detail["type"], detail.get("ctx") or {}
     if expected := _EXPECTED.get(kind):
         return f"expects {expected}, found {described(value)}"
+    if kind == "duration" and isinstance(value, int | float) and not isinstance(value, bool):
+        return bare_number(value, unit) if value else "must be longer than nothing"
+    if kind == "duration" and isinstance(value, str) and is_negative(value):
+        return "is negative, and time goes forwards only"
     if kind == "string_too_short" and context.get("min_length") == 1:
         return "is empty"
     if limit := _LIMITS.get(kind):
@@ -235,18 +223,18 @@ def texts_in(value: Any) -> Iterator[str]:
 
 
 def _cure(detail: ErrorDetails, document: Document, path: KeyPath, value: Any) -> str:
-    expected, context = _EXPECTED.get(detail["type"]), detail.get("ctx") or {}
+    expected, context = _EXPECTED.get(detail["type"], ""), detail.get("ctx") or {}
     if detail["type"] == "refused":
         return str(context.get("hint", ""))
+    if detail["type"] == "duration" and isinstance(value, str):
+        return "" if is_negative(value) else span_meant(value, unit_of(path))
+    if path[0] == "channels" and isinstance(value, str) and is_placeholder(value):
+        return 'nothing is filled in here; write { env = "NAME" }'
     if detail["type"] in ("enum", "literal_error") and isinstance(value, str):
         return nearest(value, re.findall(r"'([^']*)'", str(context.get("expected", ""))))
-    if expected == "a list" and isinstance(value, str) and path[0] != "channels":
-        return f'write ["{value}"]'
     if expected == "text" and document.is_overridden(path) and isinstance(value, int | float):
         return "put it in quotes to give it as text"
-    if expected == "text" and isinstance(value, int | float) and not isinstance(value, bool):
-        return "put it in quotes"
-    return ""
+    return value_cure(expected, path, value, shown=path[0] != "channels" or _may_be_shown(document, path))
 
 
 def _joined(problems: list[Problem]) -> Problem:

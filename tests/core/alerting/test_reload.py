@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -124,6 +125,86 @@ def test_what_is_asked_for_is_taken_up_though_unchanged(hub: Running) -> None:
     hub.reloader.look()
     assert hub.assembly.config is not before
     assert hub.sent() == []
+
+
+def logged(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What was said since the last call."""
+    said = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    caplog.clear()
+    return said
+
+
+def test_what_is_asked_for_and_unchanged_is_not_said_to_be_changed(
+    hub: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub.reloader.ask()
+    hub.reloader.look()
+    assert logged(caplog) == [f"the config '{hub.path}' is as it was; it was read again, and stays in use"]
+    hub.write(CONFIG + ROUTE)
+    hub.reloader.ask()
+    hub.reloader.look()
+    assert logged(caplog) == [f"the config '{hub.path}' was changed and is in use now"]
+
+
+def test_a_config_that_is_still_wrong_is_not_said_to_be_changed(hub: Running, caplog: pytest.LogCaptureFixture) -> None:
+    hub.write("[[[")
+    for _ in range(2):
+        hub.reloader.ask()
+        hub.reloader.look()
+        [said] = logged(caplog)
+        assert said.startswith("what the config says now is not used, what it said before stays in force:\n")
+        assert "tocsin.toml:1:" in said
+
+
+@pytest.mark.parametrize(
+    ("change", "keys"),
+    [
+        ('hub.listen = "127.0.0.1:0"\n', "[hub] listen"),
+        ("hub.allow_remote = true\n", "[hub] allow_remote"),
+        ('delivery = { threads = 2, lease = "2m" }\n', "[delivery] threads, [delivery] lease"),
+        ('plugins = { block = ["x"], deadline = "9s" }\n', "[plugins] block, [plugins] deadline"),
+        ('plugins.allow = ["x"]\n', "[plugins] allow"),
+    ],
+)
+def test_what_is_read_at_the_start_only_is_said_to_take_a_restart(
+    hub: Running, caplog: pytest.LogCaptureFixture, change: str, keys: str
+) -> None:
+    late = f"{keys}: what the config says there now holds once the hub is started again"
+    hub.write(change + CONFIG)
+    hub.reloader.look()
+    assert logged(caplog)[1:] == [late]
+    hub.write(change + CONFIG + ROUTE)  # it still does
+    hub.reloader.look()
+    assert logged(caplog)[1:] == [late]
+    hub.write(CONFIG)  # set back
+    hub.reloader.look()
+    assert logged(caplog) == [f"the config '{hub.path}' was changed and is in use now"]
+
+
+def test_a_store_elsewhere_takes_a_restart_and_until_then_the_one_there_is_used(
+    hub: Running, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub.write(CONFIG.replace('"tocsin.db"', '"other.db"\nretention = "90d"'))
+    hub.reloader.look()
+    [_, late] = logged(caplog)
+    assert late.startswith("[store] path, [store] retention: ")
+    hub.fail("etl")
+    assert hub.sent() == ["defaults ops open etl"]
+    assert not (hub.path.parent / "other.db").exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        'delivery.drain = "9s"\n',
+        'delivery = { heartbeat = "9s", dead_after = "30s" }\n',  # of runs, which read it at their own start
+        'project = "x"\n',
+    ],
+)
+def test_what_is_taken_up_at_once_takes_no_restart(hub: Running, caplog: pytest.LogCaptureFixture, change: str) -> None:
+    hub.write(change + CONFIG)
+    hub.reloader.look()
+    assert logged(caplog) == [f"the config '{hub.path}' was changed and is in use now"]
 
 
 def test_a_wrong_config_is_announced_once(hub: Running) -> None:

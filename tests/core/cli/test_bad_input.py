@@ -28,11 +28,24 @@ def test_an_unknown_key_is_named_with_the_nearest_one(shell: Shell) -> None:
     assert "unknown key 'wehn' in route 'problems'; did you mean 'when'?" in result.stdout
 
 
-def test_an_unknown_channel_type_says_which_package_to_install(shell: Shell) -> None:
+def test_an_unknown_channel_type_says_what_there_is_and_what_is_near(
+    shell: Shell, install: Callable[[str, str], None]
+) -> None:
+    install("tocsin_pigeon", PIGEON)  # and with that, plugins are looked for
+    shell.write(CONFIG.replace('type = "console"', 'type = "slak"'))
+    result = shell("check")
+    assert result.exit_code == 2
+    assert "type = 'slak' is not installed; installed types: " in result.stdout
+    assert "did you mean 'slack'" in result.stdout
+
+
+def test_a_channel_type_that_is_missing_since_plugins_are_hidden_says_so(shell: Shell) -> None:
     shell.write(CONFIG.replace('type = "console"', 'type = "slack"'))
     result = shell("check")
     assert result.exit_code == 2
-    assert "type = 'slack' is not installed; pip install tocsin-slack" in result.stdout
+    said = "type = 'slack' is not there, for TOCSIN_DISABLE_PLUGIN_AUTOLOAD hides all installed plugins; unset it"
+    assert said in result.stdout.splitlines()[0]
+    assert "pip install" not in result.stdout
 
 
 def test_a_missing_secret_is_named_and_can_be_passed_over(shell: Shell, install: Callable[[str, str], None]) -> None:

@@ -99,7 +99,10 @@ def test_a_plugin_that_failed_to_load_is_not_said_to_be_missing(said: Said, plug
         ("url='x'\nretry = {tries = 0}", "6:18 E405 [channels.ops] retry.tries = 0: must be at least 1"),
         ("url='x'\nretry = {trys = 4}", "6:10 E403 unknown key 'retry.trys' in [channels.ops]; did you mean 'tries'?"),
         ("url='x'\nretry = 3", "6:9 E405 [channels.ops] retry = 3: expects a table, found a number"),
-        ("url='x'\nretry = {first='1h', max='1m'}", "6:9 E405 [channels.ops] retry: 'first' is longer than 'max'"),
+        (
+            "url='x'\nretry = {first='1h', max='1m'}",
+            "6:16 E405 [channels.ops] retry.first: 'first' = 1 h is longer than 'max' = 1 min;",
+        ),
         (f"url='x'\ntoken = '{HIDDEN}'", "6:9 E406 [channels.ops] token: a secret is never written here; refer to it:"),
     ],
 )

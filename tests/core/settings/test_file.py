@@ -73,7 +73,7 @@ def test_a_newer_format_is_refused_with_that_reason_only(said: Said) -> None:
     ("text", "expected"),
     [
         ("[chanels.ops]\ntype='console'", "1:2 E106 unknown table 'chanels'; did you mean 'channels'?"),
-        ("[[inhibits]]\nsource='x'", "1:3 E106 unknown key 'inhibits'; did you mean 'inhibit'?"),
+        ("[[inhibits]]\nsource='x'", "1:3 E106 unknown table 'inhibits'; did you mean [[inhibit]]?"),
         ("[store]\nretnetion='1d'", "2:1 E106 unknown key 'retnetion' in [store]; did you mean 'retention'?"),
         ("[[routes]]\nname='a'\nwen='x'", "3:1 E106 unknown key 'wen' in route 'a'; did you mean 'when'?"),
         ("[[routes]]\n[[routes]]\ndigset=1", "3:1 E106 unknown key 'digset' in route 2; did you mean 'digest'?"),
@@ -87,7 +87,7 @@ def test_a_newer_format_is_refused_with_that_reason_only(said: Said) -> None:
             "2:1 E306 'when' in [defaults]: this is for routes only; 'opens' says which events open an incident",
         ),
         ("store = 3", "1:9 E107 store = 3: expects a table, found a number"),
-        ("[store]\nretention = 30", '2:13 E107 [store] retention = 30: write it with its unit: "30s"'),
+        ("[store]\nretention = 30", '2:13 E107 [store] retention = 30: write it with its unit: "30d"'),
         ("[store]\nretention = 'soon'", "2:13 E107 [store] retention: expected a duration such as"),
         ("[store]\nretention = '0s'", "2:13 E107 [store] retention: must be longer than nothing"),
         ("[store]\npath = ''", "2:8 E107 [store] path: is empty"),

@@ -123,7 +123,7 @@ def known(template: str) -> str | None:
             "{% if task is strng %}{% endif %}",
             ["2:21 E801 [templates.t] text: No test named 'strng' found (line 1); did you"],
         ),
-        ("a\\n{% if task %}\\n", ["2:13 E801 [templates.t] text: Unexpected end of template."]),
+        ("a\\n{% if task %}\\n", ["2:13 E801 [templates.t] text: a '{% if %}' is never closed (line"]),
     ],
 )
 def test_what_a_template_asks_for_and_nobody_has_is_told_with_what_is_near(
