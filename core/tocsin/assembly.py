@@ -98,20 +98,23 @@ class Assembly:
         except StoreError as error:
             _log.error("%s; alerts wait in the spill file '%s' until it can be written", error, self.hub.spill_path)
 
-    def finish(self, within: timedelta | None = None) -> int:
+    def finish(self, within: timedelta | None = None) -> int | None:
         """Deliver what is due within a bound, then let go of everything; how many deliveries are left.
 
-        Where no hub is there to do it later, groups that wait for more are told now.
+        None where the store does not tell. Groups that wait are told now, where no hub is there to do it later.
         """
-        later, left = None, 1
+        later: datetime | None = None
+        left: int | None = None
         try:
             self.heart.stop()
             self.timekeeper.stop()
             later = self._flush()
             left = self.worker.drain(self.config.delivery.drain if within is None else within)
+        except StoreError as error:
+            _log.error("it cannot be told what is left to deliver; the next run or 'tocsin hub' takes it up: %s", error)
         finally:
             # what hangs has had its time; whoever comes next finds its lease, and that its owner is gone
-            self.worker.stop(_LAST_WORDS if left else _LAST_WORDS * 5)
+            self.worker.stop(_LAST_WORDS * 5 if left == 0 else _LAST_WORDS)
             self.store.close()
         if left:
             _log.warning("%d message(s) are not delivered yet; the next run or 'tocsin hub' takes them up", left)

@@ -117,6 +117,19 @@ def _end_those_left_behind() -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _committed(answer: bytes) -> bool | None:
+    """Whether the server has committed, by its answer; None until it says that it is ready for more."""
+    found, place = [], 0
+    while place + 5 <= len(answer):
+        length = int.from_bytes(answer[place + 1 : place + 5], "big")
+        found.append((answer[place : place + 1], answer[place + 5 : place + 1 + length]))
+        place += 1 + length
+    if place != len(answer) or not found or found[-1][0] != b"Z":
+        return None
+    refused = any(kind == b"E" or (kind, text) == (b"C", b"ROLLBACK\0") for kind, text in found)
+    return found[-1][1] == b"I" and not refused  # nothing is under way any more
+
+
 class CutCommits:
     """Stands between a store and its server. While `cutting`, a COMMIT gets through, but the answer to it does not:
     the connection is lost instead, and the next ones are as good as any.
@@ -152,21 +165,26 @@ class CutCommits:
 
     def _serve(self, client: socket.socket) -> None:
         with suppress(OSError), client, self._upstream() as server:
-            lost = False
-            while not lost:
+            held: bytes | None = None  # what the server has said since it was told to commit
+            while held is None or not _committed(held):
                 ready, _, _ = select.select([client, server], [], [])
-                for source, sink in ((client, server), (server, client)):
-                    if source not in ready:
-                        continue
-                    data = source.recv(65536)
-                    if not data:
+                if client in ready:
+                    if not (asked := client.recv(65536)):
                         return
-                    sink.sendall(data)
-                    if source is client and self.cutting and b"COMMIT" in data:
-                        server.recv(65536)  # it is done
-                        self.cutting, lost = False, True
-                        self.cut += 1
-                        break
+                    if self.cutting and b"COMMIT" in asked:
+                        self.cutting, held = False, b""
+                    server.sendall(asked)
+                if server in ready:
+                    if not (answer := server.recv(65536)):
+                        return
+                    if held is None:
+                        client.sendall(answer)
+                    else:
+                        held += answer
+                        if _committed(held) is False:  # the next one, perhaps
+                            client.sendall(held)
+                            self.cutting, held = True, None
+            self.cut += 1
 
     def _upstream(self) -> socket.socket:
         if not self._host.startswith("/"):

@@ -117,7 +117,7 @@ def _compared(
             raise TocsinError(f"there is no history yet: the store '{assembly.config.store.place}' does not exist")
         silences = store.transact(silences_of, keep=False)
         events = events_between(store, since, until)
-        return backtest(events, assembly.config, new, since=since, silences=silences, **only)
+        return backtest(events, assembly.config, new, since=since, until=until, silences=silences, **only)
 
 
 # ---------------------------------------------------------------- as data

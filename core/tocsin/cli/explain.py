@@ -9,21 +9,22 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import click
-import pendulum
 
 from tocsin.assembly import Assembly
+from tocsin.bare_labels import event_of
 from tocsin.cli.configured import assembled, opened
 from tocsin.cli.explanation import as_data, explained
 from tocsin.cli.explanation_text import show
 from tocsin.cli.operating import moment_of, span_of
 from tocsin.cli.output import json_option, print_json
 from tocsin.cli.values import pairs, parameters
+from tocsin.clock import Clock
 from tocsin.errors import TocsinError, did_you_mean
 from tocsin.routing.moments import later
 from tocsin.store.protocol import Store
 from tocsin.store.reading import BEGINNING, events_between, newest_event
-from tocsin_hooks.events import Event, ExceptionSummary
-from tocsin_hooks.states import State, family
+from tocsin_hooks.events import Event
+from tocsin_hooks.states import State
 
 _EXAMPLES = """\b
 Examples:
@@ -39,16 +40,20 @@ _WHOLE = {"file": "--event", "event_id": "--event-id", "delivery": "--delivery",
 
 
 @click.command(epilog=_EXAMPLES)
-@click.option("--state", help="The state entered, such as Failed, Retrying or Success.")
+@click.option(
+    "--state", help="The state entered, such as Failed, Retrying or Success; events from elsewhere have none."
+)
 @click.option("--flow", help="The flow's name.  [default: flow]")
 @click.option("--task", help="The task's name; without it, the event is the flow's own.")
 @click.option("--tag", "tags", multiple=True, help="A tag; may be given again.")
 @click.option("--param", "params", multiple=True, metavar="NAME=VALUE", help="A parameter; may be given again.")
-@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="An extra label; may be given again.")
+@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Any label; may be given again.")
 @click.option("--attempt", type=click.IntRange(min=1), help="Which attempt it was.")
 @click.option("--max-attempts", type=click.IntRange(min=1), help="How many attempts there can be.")
 @click.option("--exception", metavar="TYPE[: TEXT]", help="The exception, such as 'ValueError: no rows'.")
-@click.option("--event", "file", type=click.File(encoding="utf-8"), help="A file with an event in JSON, '-' for stdin.")
+@click.option(
+    "--event", "file", type=click.File(encoding="utf-8"), help="A file with an event, or labels, in JSON; '-': stdin."
+)
 @click.option("--event-id", metavar="ID", help="The event in history whose id begins with ID.")
 @click.option("--delivery", metavar="ID", help="The event of the delivery whose id begins with ID.")
 @click.option("--last", is_flag=True, help="The newest event in history.")
@@ -68,7 +73,7 @@ def command(ctx: click.Context, /, as_json: bool, at: str | None, ahead: str, **
     if _WHOLE.keys() & made_up.keys() and len(made_up) > 1:
         told = f"{', '.join(list(_WHOLE.values())[:-1])} and --last"
         raise click.UsageError(f"each of {told} says all there is to say; leave the other options out", ctx)
-    if not {*_WHOLE, "state"} & made_up.keys():
+    if not {*_WHOLE, "state", "labels"} & made_up.keys():
         raise click.UsageError("say which state was entered, as in: --state Failed", ctx)
     span = timedelta(0) if ahead.strip() == "0" else span_of(ahead, "--ahead")
     assembly = assembled()
@@ -89,7 +94,7 @@ def command(ctx: click.Context, /, as_json: bool, at: str | None, ahead: str, **
 
 def _event(assembly: Assembly, given: dict[str, Any], at: datetime) -> Event:
     if "file" in given:
-        return event_in(given["file"])
+        return event_in(given["file"], assembly.clock)
     if not given.keys() & _WHOLE.keys():
         return _made_up(assembly, given, at)
     with opened(assembly) as store:
@@ -104,24 +109,15 @@ def _event(assembly: Assembly, given: dict[str, Any], at: datetime) -> Event:
 
 
 def _made_up(assembly: Assembly, given: dict[str, Any], at: datetime) -> Event:
-    kind = state_class(given["state"])
-    error, _, text = given.get("exception", "").partition(":")
-    attempt = given.get("attempt", 1)
-    return Event(
-        id=assembly.clock.new_id(),
-        time=pendulum.instance(at).in_timezone("UTC"),
-        flow=given.get("flow", "flow"),
-        run_id=assembly.clock.new_id(),
-        state=kind.__name__,
-        state_family=family(kind),
-        task=given.get("task", ""),
-        attempt=attempt,
-        max_attempts=max(given.get("max_attempts", 1), attempt),
-        tags=frozenset(given.get("tags", ())),
-        parameters=parameters(given.get("params", ())),
-        labels=pairs(given.get("labels", ()), "--label"),
-        exception=ExceptionSummary(error.strip(), text.strip()) if error.strip() else None,
-    )
+    labels: dict[str, Any] = pairs(given.get("labels", ()), "--label")
+    labels |= {name: given[name] for name in ("state", "flow", "task", "tags", "exception") if name in given}
+    labels["params"] = parameters(given.get("params", ()))
+    if labels.get("state"):
+        labels = {"flow": "flow", "run_id": assembly.clock.new_id(), **labels}
+        labels["state"] = state_class(labels["state"]).__name__
+    event = event_of({**labels, "id": assembly.clock.new_id(), "time": at}, assembly.clock)
+    attempt = given.get("attempt", event.attempt)
+    return event.replace(attempt=attempt, max_attempts=max(given.get("max_attempts", event.max_attempts), attempt))
 
 
 def state_class(name: str) -> type[State]:
@@ -133,11 +129,14 @@ def state_class(name: str) -> type[State]:
     raise TocsinError(f"there is no state '{name}'{did_you_mean(name, classes)}")
 
 
-def event_in(file: TextIO) -> Event:
-    """The event that a file holds in its JSON form. Raises TocsinError when it holds none."""
+def event_in(file: TextIO, clock: Clock) -> Event:
+    """The event that a file holds in its JSON form, or as bare labels. Raises TocsinError when it holds none."""
     name = Path(file.name).name
     try:
-        return Event.from_dict(json.load(file))
+        found = json.load(file)
+        if isinstance(found, dict) and found and not {"version", "state_family"} & found.keys():
+            return event_of(found, clock)
+        return Event.from_dict(found)
     except json.JSONDecodeError as error:
         raise TocsinError(f"'{name}' is not JSON: {error.msg} (line {error.lineno}, column {error.colno})") from error
     except KeyError as error:

@@ -11,6 +11,7 @@ from tocsin.cli.output import say, show as line, styled, when
 from tocsin.routing.router import DEFAULTS
 from tocsin.routing.silences import Silence
 from tocsin.routing.windows import describe
+from tocsin.routing.words import subject_of
 from tocsin_hooks.durations import format_duration
 
 _MEANING = {
@@ -26,7 +27,7 @@ def show(found: Explained) -> None:
     """Print the explanation."""
     event = found.event
     tries = f", attempt {event.attempt} of {event.max_attempts}" if event.task else ""
-    line(styled(f"{event.state} of {event.subject}{tries}", "bold"))
+    line(styled(f"{event.state or 'event'} of {subject_of(event)}{tries}", "bold"))
     line(styled(f"as if it happened at {when(found.rehearsal.at)} UTC"))
     line(styled(_incident_line(found)))
     if event.will_retry:
@@ -103,6 +104,8 @@ def _why(route: RouteExplained) -> Iterator[str]:
         yield route.verdict.reason
     elif route.filter is not None:
         yield from route.filter.lines()
+        if route.verdict.verdict == "no match" and route.filter.verdict:
+            yield route.verdict.reason
     elif route.verdict.verdict == "acts":
         yield route.verdict.reason
 

@@ -80,6 +80,7 @@ class Wanted(TypedDict):
 
 @command.command(epilog=_ADD_EXAMPLES)
 @click.argument("expression", metavar="FILTER")
+@click.argument("short", metavar="[SPAN]", required=False)
 @click.option("--for", "span", metavar="SPAN", help="How long, from its start: 30m, 2h, 1d.")
 @click.option("--until", metavar="TIME", help="When it ends.")
 @click.option("--until-recovered", is_flag=True, help="It ends when the problem that it hides is over.")
@@ -91,14 +92,18 @@ class Wanted(TypedDict):
 @click.option("--comment", default="", metavar="TEXT", help="Why.")
 @click.option("--by", metavar="NAME", help="Who asks for it, in place of whoever is logged in.")
 @json_option
-def add(expression: str, comment: str, by: str | None, as_json: bool, **wanted: Any) -> None:
+def add(expression: str, short: str | None, comment: str, by: str | None, as_json: bool, **wanted: Any) -> None:
     """Silence the events that FILTER matches, and tell which open incidents that mutes now.
 
-    TIME is a date with a time, or a time of day: the next one. Give one end; with --window, --weekdays or --times,
-    which go together with an end, none is needed.
+    SPAN is short for --for SPAN. TIME is a date with a time, or a time of day: the next one. Give one end; with
+    --window, --weekdays or --times, which go together with an end, none is needed.
     """
     assembly = assembled()
     now = assembly.clock.now()
+    if short is not None:
+        if wanted["span"] is not None:
+            raise click.UsageError(f"say once how long: '{short}', or --for {wanted['span']}")
+        wanted["span"] = short
     given = _given(assembly, now, Wanted(**wanted))  # type: ignore[typeddict-item]  # click hands over what it declares
     with outbox_of(assembly) as outbox:
         silence = operations.add_silence(

@@ -9,15 +9,15 @@ from functools import partial
 
 from tocsin.clock import Clock
 from tocsin.crashpoints import Point, reached
-from tocsin.delivery.admission import admit
+from tocsin.delivery.admission import Gate
 from tocsin.delivery.board import Board
 from tocsin.delivery.breaker import Standing
+from tocsin.delivery.dead_letters import DeadLetters
 from tocsin.delivery.owner import is_alive
 from tocsin.delivery.sender import Attempt, Sender
-from tocsin.delivery.undelivered import announcement
 from tocsin.masked import logger
-from tocsin.store.protocol import DISABLED, Store, Transaction
-from tocsin.store.records import Cell, Leased, Status, StoreError
+from tocsin.store.protocol import DISABLED, Store
+from tocsin.store.records import Leased, StoreError
 from tocsin_hooks.messages import Reason, SendError
 
 _log = logger("tocsin.delivery")
@@ -47,13 +47,17 @@ class Bank:
         self._owner = owner
         self._least_lease = lease
         self._lock = lock
+        self.gate = Gate(store, sender, clock, board, lock)
+        """Lets go what waits for the rate of its channel."""
+        self._dead = DeadLetters(store, sender)
         self._known: object = None
         self._renew_at: float | None = None
-        self._slots: dict[str, datetime] = {}
         self._due: datetime | None = None
         self._shut: list[str] = []
         self._leaps = 0  # how often the clock was set, as far as was acted upon
         self._off: set[str] = set()  # channels that are written down as switched off
+        self.answers = 0
+        """How often the store took results and gave claims."""
         self.ended: list[Attempt] = []
         """What was tried, and is not recorded yet."""
 
@@ -82,11 +86,11 @@ class Bank:
                 self.ended[:0] = attempts
             raise
         with self._lock:
-            self._board.put(claimed, rated=self._is_rated)
+            self._board.put(claimed, rated=self.gate.is_there)
             self._turn_away()
             given = self._board.give_up() if stopping else self._board.surrender(self._clock.monotonic())
         self._hand_back(given, now)
-        self._admit(now)
+        self.gate.let_through(now)
         self._renew(mono)
         if room and not claimed:
             if self._store.release(is_alive, now=now):
@@ -105,13 +109,15 @@ class Bank:
         """Record, claim, and tell what became of it."""
         if not attempts and not room:
             return []
-        self._announce(attempts, now)
+        self._off |= self._dead.announce(attempts, now)
         outcomes = [attempt.outcome for attempt in attempts]
         if outcomes:
             reached(Point.RECORD_BEGUN)
         held, claimed = self._store.exchange(
             outcomes, now=now, ttl=self.lease, limit=room, owner=self._owner, but=self._shut, expired=expired
         )
+        self.answers += 1
+        self._dead.recorded(attempts)
         if outcomes:
             reached(Point.RECORD_DONE)
         if claimed:
@@ -133,6 +139,8 @@ class Bank:
         if attempt.error is None:
             if attempt.outcome.receipt is not None and attempt.outcome.receipt.sent:
                 breaker.succeeded()
+            return
+        if attempt.cut_off:  # by this process: it says nothing of the channel
             return
         channel, before = attempt.outcome.delivery.channel, breaker.standing(now)
         breaker.failed(attempt.error, now=now)
@@ -166,37 +174,6 @@ class Bank:
         else:
             _log.warning("delivery '%s' was accepted after its deadline; it may arrive twice", delivery.id[:8])
 
-    # ------------------------------------------------------------ dead letters
-
-    def _announce(self, attempts: list[Attempt], now: datetime) -> None:
-        """Plan what is said elsewhere of deliveries that are dead, and write down which channels are switched off.
-
-        This comes before they are recorded: what is lost in between is done again, with the same key.
-        """
-        planned, off = [], []
-        for attempt in attempts:
-            delivery, error = attempt.outcome.delivery, attempt.error
-            if attempt.outcome.status is not Status.DEAD or error is None:
-                continue
-            destination = self._sender.destination(delivery.channel)
-            why = f"{error.reason}: {attempt.outcome.detail}" if attempt.outcome.detail else str(error.reason)
-            fallback = "" if destination is None else destination.fallback
-            if (told := announcement(delivery, fallback, attempt.title, why)) is not None:
-                planned.append((delivery, told))
-            if error.disable:
-                off.append(Cell(DISABLED, delivery.channel, f'{{"since": "{now.isoformat()}"}}'))
-        if not planned and not off:
-            return
-
-        def work(tx: Transaction) -> None:
-            for delivery, told in planned:
-                tx.deliver(delivery.event, None, told, now=now)
-            for cell in off:
-                tx.put(cell)
-
-        self._store.transact(work)
-        self._off |= {cell.key for cell in off}
-
     def _turn_away(self) -> None:
         """End what was claimed for channels that are switched off: it is not tried."""
         now = self._clock.monotonic()
@@ -223,7 +200,7 @@ class Bank:
             self._known = destinations
             self._board.alone = len(destinations) == 1
             self._board.one_at_a_time = {name for name, each in destinations.items() if each.isolated}
-            self._slots.clear()
+            self.gate.forget()
 
     def _notice_leap(self, mono: float, now: datetime) -> None:
         """Prolong claims at once when the clock was set: to others they may seem to be over."""
@@ -234,7 +211,7 @@ class Bank:
         _log.warning("the clock of this host was set; it is %s now", now.isoformat(timespec="seconds"))
         self._renew_at = mono
         with self._lock:
-            self._slots.clear()
+            self.gate.forget()
 
     def _expired(self, mono: float, now: datetime) -> datetime | None:
         """By when the lease of another must have ended to be over."""
@@ -256,34 +233,6 @@ class Bank:
         if given:
             self._store.give_back(given, now=now)
 
-    def _is_rated(self, channel: str) -> bool:
-        destination = self._sender.destination(channel)
-        return destination is not None and destination.rate is not None
-
-    def _admit(self, now: datetime) -> None:
-        """Let deliveries of channels with a rate go that may, as many as there are threads for them now."""
-        rates, wanted = {}, {}
-        with self._lock:
-            for channel, line in self._board.lines.items():
-                destination = self._sender.destination(channel)
-                if not line.rated or self._slots.get(channel, now) > now:
-                    continue
-                if destination is None or destination.rate is None:  # the config has changed
-                    line.ready.extend(line.rated)
-                    line.rated.clear()
-                    continue
-                free = self._board.idle - len(line.ready)
-                if free > 0 and line.breaker.permits(self._clock.monotonic(), under_way=line.running):
-                    rates[channel], wanted[channel] = destination.rate, min(free, len(line.rated))
-        if not wanted:
-            return
-        granted = self._store.transact(lambda tx: admit(tx, wanted, rates, now))
-        with self._lock:
-            for channel, (count, next_at) in granted.items():
-                line = self._board.line(channel)
-                line.ready.extend(line.rated.popleft() for _ in range(min(count, len(line.rated))))
-                self._slots[channel] = next_at
-
     def _renew(self, now: float) -> None:
         """Prolong all claims, all at once, before a third of their time has passed."""
         with self._lock:
@@ -299,10 +248,20 @@ class Bank:
             self._store.renew(held, until=at + self.lease, now=at)
             self._renew_at = now + third
 
-    def held_back(self, until: datetime) -> set[str]:
-        """The channels whose rate lets nothing more through before a time. The lock is held."""
-        lines = self._board.lines.items()
-        return {channel for channel, line in lines if line.rated and self._slots.get(channel, until) > until}
+    def left(self, before: datetime, ends: float) -> tuple[int, int]:
+        """How many deliveries are left, and of how many of them the channels are left alone until later.
+
+        Raises StoreError.
+        """
+        now = self._clock.now()
+        left = self._store.waiting(before=before, owner=self._owner, now=now)
+        with self._lock:
+            lines = self._board.lines.items()
+            alone = [channel for channel, line in lines if (line.breaker.until or 0.0) > ends]
+            alone += self.gate.held_back(before)
+        if not left or not alone:
+            return left, 0
+        return left, left - self._store.waiting(before=before, owner=self._owner, now=now, but=alone)
 
     def pause(self) -> float:
         """Seconds until there can be something to do that nobody wakes the worker for."""
@@ -313,7 +272,7 @@ class Bank:
             moments += [
                 line.breaker.until for line in lines.values() if line.breaker.until and line.breaker.until > mono
             ]
-            slots = [self._slots[channel] for channel, line in lines.items() if line.rated and channel in self._slots]
+            slots = self.gate.slots()
         waits = [moment - mono for moment in moments if moment is not None]
         waits += [(at - now).total_seconds() for at in (*slots, self._due) if at is not None]
         return max(0.001, min(waits, default=_NEVER))

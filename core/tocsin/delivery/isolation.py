@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -22,6 +22,13 @@ START_WITHIN = timedelta(seconds=30)
 
 RENEWED_AFTER = 500
 """Sends after which the process is replaced by a fresh one: what it leaks is gone with it."""
+
+
+class CutOffError(SendError):
+    """The process of the channel was ended from here, in the middle of a send or before it: that is no fault of it."""
+
+    def __init__(self, *, unknown: bool) -> None:
+        super().__init__(Reason.TIMEOUT, "no answer before tocsin ended the channel's process", unknown=unknown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +47,18 @@ class IsolatedChannel:
     started, ends with this one, even if this one is killed.
     """
 
-    def __init__(self, reference: Reference, deadline: timedelta, *, renewed_after: int = RENEWED_AFTER) -> None:
+    def __init__(
+        self,
+        reference: Reference,
+        deadline: timedelta,
+        *,
+        renewed_after: int = RENEWED_AFTER,
+        start: Callable[[], Outside] = Outside,
+    ) -> None:
         self._reference = reference
         self._deadline = deadline
         self._renewed_after = renewed_after
+        self._start = start
         self._lock = threading.Lock()
         self._process: Outside | None = None
         self._sent = 0
@@ -54,6 +69,8 @@ class IsolatedChannel:
         """Make one attempt over there."""
         request = {"message": message_to_dict(message), "previous": None if previous is None else previous.to_dict()}
         with self._lock:
+            if self._closed:
+                raise CutOffError(unknown=False)
             process = self._running()
             self._sent += 1
             try:
@@ -62,14 +79,15 @@ class IsolatedChannel:
                 if self._sent >= self._renewed_after or self._closed:
                     self._end()
 
-    def close(self) -> None:
-        """End the process, if there is one, even in the middle of a send."""
-        self._closed = True
+    def close(self) -> bool:
+        """End the process, if there is one, even in the middle of a send; whether it was in one."""
+        self._closed, at_work = True, self._lock.locked()
         if (process := self._process) is not None:
             process.kill()
         if self._lock.acquire(timeout=1):
             self._end()
             self._lock.release()
+        return at_work
 
     def forked(self) -> None:
         """Let go of the process: it is that of another one, of which this one is a copy."""
@@ -81,13 +99,19 @@ class IsolatedChannel:
     def _running(self) -> Outside:
         if self._process is None or self._process.has_ended:
             self._end()
-            self._process, self._sent = Outside(), 0
+            self._process, self._sent = self._started(), 0
             first = {"make": self._reference.make, "with": dict(self._reference.given)}
             answer = self._ask(self._process, first, START_WITHIN, unknown=False)
             if "error" in answer:
                 self._end()
                 raise error_from_dict(answer["error"])
         return self._process
+
+    def _started(self) -> Outside:
+        try:
+            return self._start()
+        except OSError as error:  # no more processes, memory or files can be had: that says nothing of the channel
+            raise SendError(Reason.CONFIG, f"the channel's process cannot be started: {error}") from error
 
     def _ask(
         self, process: Outside, request: Mapping[str, Any], within: timedelta, *, unknown: bool = True
@@ -100,6 +124,9 @@ class IsolatedChannel:
             text = f"no answer within {format_duration(within.total_seconds())}; the channel's process was killed"
             raise SendError(Reason.TIMEOUT, text, unknown=unknown) from None
         except (OSError, EOFError):
+            if self._closed:
+                self._end()
+                raise CutOffError(unknown=unknown) from None
             text = f"the channel's process {_in_words(process.end())}"
             self._end()
             raise SendError(Reason.PLUGIN, text, unknown=unknown) from None

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 from tocsin.clock import Clock
 from tocsin.masked import logger
 from tocsin.store.records import StoreError
+from tocsin.threads import Begin, Threads
 
 _log = logger("tocsin.delivery")
 
@@ -26,24 +27,30 @@ class Hinting(Protocol):
 
 
 class Listener:
-    """Calls `on_news` whenever a store has news, on a daemon thread; does nothing for a store that gives no hints."""
+    """Calls `on_news` whenever a store has news, on a daemon thread; does nothing for a store that gives no hints.
 
-    def __init__(self, store: object, clock: Clock, on_news: Callable[[], None]) -> None:
+    Nor where no thread can be had: then news is found when somebody looks.
+    """
+
+    def __init__(
+        self, store: object, clock: Clock, on_news: Callable[[], None], *, begin: Begin = threading.Thread.start
+    ) -> None:
         self._store = store if isinstance(store, Hinting) else None
         self._clock = clock
         self._on_news = on_news
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._listen, name="tocsin-listen", daemon=True)
+        self._threads = Threads("what others plan is found later, without the thread that listens", _log, begin)
+        self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Begin to listen."""
-        if self._store is not None:
-            self._thread.start()
+        if self._store is not None and self._thread is None:
+            self._thread = self._threads.begin(self._listen, "tocsin-listen")
 
     def stop(self, within: timedelta = timedelta(seconds=5)) -> None:
         """Listen no more, and wait a bounded time for the last wait to end."""
         self._stop.set()
-        if self._thread.is_alive():
+        if self._thread is not None:
             self._thread.join(within.total_seconds())
 
     def _listen(self) -> None:

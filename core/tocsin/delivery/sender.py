@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from tocsin.clock import Clock
 from tocsin.crashpoints import Point, reached
 from tocsin.delivery.backoff import Backoff
 from tocsin.delivery.envelopes import envelope_of
-from tocsin.delivery.isolation import START_WITHIN, IsolatedChannel
+from tocsin.delivery.isolation import START_WITHIN, CutOffError, IsolatedChannel
 from tocsin.delivery.leaps import Leaps
 from tocsin.delivery.sound import plain_receipt, sound
 from tocsin.delivery.undelivered import retitled
@@ -61,6 +61,8 @@ class Attempt:
     tell: Callable[[], None] | None = None
     title: str = ""
     error: SendError | None = None
+    cut_off: bool = False
+    """Whether this process has ended it, so that it says nothing of the channel."""
 
 
 class Sender:
@@ -92,11 +94,11 @@ class Sender:
             before, self._channels, self._making = self._channels, {}, {}
         _end_processes(before)
 
-    def close(self) -> None:
-        """End the processes of isolated channels; the next attempt starts them anew."""
+    def close(self) -> bool:
+        """End the processes of isolated channels; the next attempt starts them anew. Whether any was at work."""
         with self._building:
             before, self._channels, self._making = self._channels, {}, {}
-        _end_processes(before)
+        return _end_processes(before)
 
     def destination(self, channel: str) -> Destination | None:
         """What the config says of a channel; None when it says nothing."""
@@ -116,6 +118,8 @@ class Sender:
         receipt, error = None, None
         try:
             receipt = self._send(delivery, message)
+        except CutOffError as raised:
+            return self._cut_off(delivery, message, raised, timedelta(seconds=self._clock.monotonic() - started))
         except SendError as raised:
             error = sound(raised)
         except BaseException as raised:  # a channel can raise anything, on a thread where no user interrupts
@@ -221,17 +225,8 @@ class Sender:
         backoff = Backoff() if destination is None else destination.backoff
         age = self.leaps.age(delivery.created_at, now)
         wait = backoff.after(error, delivery.attempt, age, jitter=self._clock.random())
-        detail = redact(error.detail)[:_DETAIL_CAP]
-        outcome = Outcome(
-            delivery,
-            now,
-            took,
-            reason=error.reason,
-            detail=detail,
-            retry_at=None if wait is None else now + wait,
-            unknown=error.unknown,
-        )
-        what = f"{message.event.subject} {message.event.state}"
+        outcome = _outcome(delivery, error, now, took, wait)
+        what, detail = f"{message.event.subject} {message.event.state}", outcome.detail
         if wait is None:
             _log.error(
                 "'%s' did not reach channel '%s' and is dead after %d attempt(s): %s: %s; "
@@ -248,11 +243,26 @@ class Sender:
         failed = partial(self._hooks.delivery_failed, message, error, seconds)
         return Attempt(outcome, self._if_heard("tocsin_delivery_failed", failed), message.title, error)
 
+    def _cut_off(self, delivery: Leased, message: Message, error: CutOffError, took: timedelta) -> Attempt:
+        """What to record of an attempt that this process has ended: whatever it was the last of, it is made again."""
+        outcome = _outcome(delivery, error, self._clock.now(), took, timedelta(0))
+        _log.warning(
+            "'%s %s' may not have reached channel '%s': %s; it is tried again",
+            message.event.subject, message.event.state, delivery.channel, error.detail,
+        )  # fmt: skip
+        failed = partial(self._hooks.delivery_failed, message, error, 0.0)
+        return Attempt(outcome, self._if_heard("tocsin_delivery_failed", failed), message.title, error, cut_off=True)
+
     def _if_heard(self, hook: str, tell: Callable[[], None]) -> Callable[[], None] | None:
         return tell if self._hooks.hears(hook) else None
 
 
-def _end_processes(channels: Mapping[str, Channel]) -> None:
-    for channel in channels.values():
-        if isinstance(channel, IsolatedChannel):
-            channel.close()
+def _outcome(delivery: Leased, error: SendError, at: datetime, took: timedelta, wait: timedelta | None) -> Outcome:
+    """What to record of an attempt that failed, and is made again after a wait, or not."""
+    again, detail = None if wait is None else at + wait, redact(error.detail)[:_DETAIL_CAP]
+    return Outcome(delivery, at, took, reason=error.reason, detail=detail, retry_at=again, unknown=error.unknown)
+
+
+def _end_processes(channels: Mapping[str, Channel]) -> bool:
+    at_work = [channel.close() for channel in channels.values() if isinstance(channel, IsolatedChannel)]
+    return any(at_work)

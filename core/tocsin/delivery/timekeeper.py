@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from tocsin.clock import Clock
+from tocsin.delivery.outage import Outage
 from tocsin.masked import logger
 from tocsin.store.records import StoreError
+from tocsin.threads import Begin, Threads
 
 _log = logger("tocsin.timers")
 
@@ -30,6 +31,8 @@ class Timers(Protocol):
 class Timekeeper:
     """Calls `tick` whenever something is due, on a daemon thread of its own; starts when first woken.
 
+    Where no thread can be had, timers wait, and whoever wakes it next asks for one again.
+
     With `look_every` it also looks for what other processes planned; without, it sleeps until its own process wakes it.
     """
 
@@ -40,12 +43,14 @@ class Timekeeper:
         *,
         look_every: timedelta | None = None,
         also: Callable[[], None] | None = None,
+        begin: Begin = threading.Thread.start,
     ) -> None:
         self._timers = timers
         self._clock = clock
         self._look_every = look_every
         self._also = also
         self._changed = threading.Condition()
+        self._threads = Threads("timers wait for a thread that cannot be had", _log, begin)
         self._thread: threading.Thread | None = None
         self._woken = False
         self._stopping = False
@@ -56,8 +61,7 @@ class Timekeeper:
             if self._stopping:
                 return
             if self._thread is None:
-                self._thread = threading.Thread(target=self._keep, name="tocsin-timers", daemon=True)
-                self._thread.start()
+                self._thread = self._threads.begin(self._keep, "tocsin-timers")
             self._woken = True
             self._changed.notify_all()
 
@@ -71,7 +75,7 @@ class Timekeeper:
             thread.join(within.total_seconds())
 
     def _keep(self) -> None:
-        refused = False
+        outage = Outage("timers", _log, self._clock)
         while True:
             with self._changed:
                 if self._stopping:
@@ -79,10 +83,10 @@ class Timekeeper:
                 self._woken = False
             try:
                 pause = self._do()
-                refused = False
+                outage.over()
             except StoreError as error:
-                _log.log(logging.DEBUG if refused else logging.ERROR, "timers wait: %s", error)
-                pause, refused = _STORE_PAUSE, True
+                outage.refused(error)
+                pause = _STORE_PAUSE
             except Exception:
                 _log.exception("timers failed; they are tried again")
                 pause = _STORE_PAUSE

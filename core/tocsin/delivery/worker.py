@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,11 +11,14 @@ from tocsin.clock import Clock
 from tocsin.delivery.bank import Bank
 from tocsin.delivery.board import Board, Flight
 from tocsin.delivery.breaker import Breaker, Standing
+from tocsin.delivery.crew import Crew
+from tocsin.delivery.outage import Outage
 from tocsin.delivery.owner import is_alive, this_process
 from tocsin.delivery.sender import Attempt, Sender
 from tocsin.masked import logger
 from tocsin.store.protocol import Store
 from tocsin.store.records import StoreError
+from tocsin.threads import Begin, Threads
 
 _log = logger("tocsin.delivery")
 
@@ -26,7 +28,7 @@ _SHARE = 4  # times as long as a transaction took the store is left to those who
 _GATHER = 0.02  # seconds more while the threads need nothing of the next
 _ENOUGH = 64  # ended attempts that are recorded without waiting for more
 _TELLING = 60.0  # seconds after which an observer that was told of a delivery is waited for no more
-_LOST = 4  # times as many threads as there should be may hang before none takes the place of another
+_RECORDED = 1.0  # seconds for what was cut off at the end to be recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,19 @@ class Worker:
 
     Claims are short transactions, sending is outside any, and an attempt is recorded only by the holder of the
     lease. An attempt that is not back at its deadline is recorded as unknown, and another thread takes the place of
-    its own. Starts when first woken.
+    its own. Starts when first woken; where no threads can be had, what is due waits, in the store, and whoever wakes
+    it next asks for them again.
     """
 
-    def __init__(self, store: Store, sender: Sender, clock: Clock, settings: WorkerSettings | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        sender: Sender,
+        clock: Clock,
+        settings: WorkerSettings | None = None,
+        *,
+        begin: Begin = threading.Thread.start,
+    ) -> None:
         self._sender = sender
         self._clock = clock
         self._settings = settings or WorkerSettings()
@@ -59,10 +70,9 @@ class Worker:
         self._board = Board(self._settings.threads)
         self._bank = Bank(store, sender, clock, self._board, self._owner, self._settings.lease, lock)
         self._store = store
+        self._threads = Threads("deliveries wait for threads that cannot be had", _log, begin)
+        self._crew = Crew(self._settings.threads, self._deliver, self._threads, clock)
         self._dispatcher: threading.Thread | None = None
-        self._senders: list[threading.Thread] = []
-        self._hanging = 0
-        self._missing = 0
         self._news = 0  # how often something ended, for whoever waits for it
         self._nothing_due = False
         self._gathering = False
@@ -71,19 +81,12 @@ class Worker:
         self._stopping = False
 
     def start(self) -> None:
-        """Begin to deliver; does nothing when it has begun."""
+        """Begin to deliver; does nothing when it has begun, or where no threads can be had."""
         with self._changed:
-            if self._dispatcher is not None or self._stopping:
-                return
-            self._dispatcher = threading.Thread(target=self._dispatch, name="tocsin-dispatch", daemon=True)
-            for _ in range(self._settings.threads):
-                self._add_sender()
-            self._dispatcher.start()
-
-    def _add_sender(self) -> None:
-        thread = threading.Thread(target=self._deliver, name="tocsin-send", daemon=True)
-        self._senders = [*(each for each in self._senders if each.is_alive() or each.ident is None), thread]
-        thread.start()
+            # of two threads that can be had, one must claim: it begins the others
+            if self._dispatcher is None and not self._stopping and self._crew.fill(most=1):
+                self._board.threads = self._crew.working
+                self._dispatcher = self._threads.begin(self._dispatch, "tocsin-dispatch")
 
     def wake(self) -> None:
         """Say that something may be due; starts the worker if need be."""
@@ -109,65 +112,51 @@ class Worker:
         """Wait until nothing is left that is due within a time; how many deliveries are left then.
 
         What is due later is not waited for, nor are channels that are left alone, or held back by their rate, for
-        longer; what a dead process had claimed is due now.
+        longer, nor anything where no threads can be had; what a dead process had claimed is due now. Raises StoreError
+        where nobody can tell what is left.
         """
         ends = self._clock.monotonic() + within.total_seconds()
-        try:
-            self._store.release(is_alive, now=self._clock.now())
-            self.wake()
-            while True:
-                remaining = ends - self._clock.monotonic()
-                deadline = self._clock.now() + timedelta(seconds=max(0.0, remaining))  # the clock may be set meanwhile
-                with self._changed:
-                    seen, quiet = self._news, self._is_quiet(deadline)
-                if quiet or remaining <= 0:
-                    left, hopeless = self._left(deadline, ends)
-                    if left <= hopeless or remaining <= 0:
-                        return left
-                with self._changed:
-                    if self._news == seen and quiet == self._is_quiet(deadline):
-                        self._clock.wait(self._changed, min(remaining, self._settings.look_every.total_seconds()))
-        except StoreError as error:
-            _log.error("cannot tell what is left to deliver: %s", error)
-            return 0
+        self._store.release(is_alive, now=self._clock.now())
+        self.wake()
+        while True:
+            remaining = ends - self._clock.monotonic()
+            deadline = self._clock.now() + timedelta(seconds=max(0.0, remaining))  # the clock may be set meanwhile
+            with self._changed:
+                seen, quiet = self._news, self._is_quiet(deadline)
+            if quiet or remaining <= 0:
+                left, hopeless = self._bank.left(deadline, ends)
+                if left <= hopeless or remaining <= 0 or self._dispatcher is None:
+                    return left
+            with self._changed:
+                if self._news == seen and quiet == self._is_quiet(deadline):
+                    self._clock.wait(self._changed, min(remaining, self._settings.look_every.total_seconds()))
 
     def _is_quiet(self, deadline: datetime) -> bool:
-        held_back = self._bank.held_back(deadline)
+        held_back = self._bank.gate.held_back(deadline)
         nothing_held = self._board.is_empty_but_for(held_back) and not self._bank.ended
         return self._dispatcher is None or (self._nothing_due and nothing_held)
 
-    def _left(self, deadline: datetime, ends: float) -> tuple[int, int]:
-        """How many deliveries are left, and of how many of them the channels are left alone until later."""
-        now = self._clock.now()
-        left = self._store.waiting(before=deadline, owner=self._owner, now=now)
-        with self._changed:
-            alone = [
-                channel
-                for channel, line in self._board.lines.items()
-                if line.breaker.until is not None and line.breaker.until > ends
-            ]
-            alone += self._bank.held_back(deadline)
-        if not left or not alone:
-            return left, 0
-        return left, left - self._store.waiting(before=deadline, owner=self._owner, now=now, but=alone)
-
     def stop(self, within: timedelta = timedelta(seconds=5)) -> None:
-        """Claim nothing more, and wait a bounded time for the attempts under way."""
+        """Claim nothing more, and wait a bounded time for the attempts under way.
+
+        What a process of its own is still at then is cut off, and recorded as such.
+        """
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
             self._work.notify_all()
             self._full.notify_all()
-            threads = [*self._senders, *([] if self._dispatcher is None else [self._dispatcher])]
+            threads = [*self._crew.members, *([] if self._dispatcher is None else [self._dispatcher])]
         ends = self._clock.monotonic() + within.total_seconds()
         for thread in threads:
             thread.join(max(0.0, ends - self._clock.monotonic()))
-        self._sender.close()
+        if self._sender.close() and self._dispatcher is not None:
+            self._dispatcher.join(_RECORDED)
 
     # ------------------------------------------------------------ dispatching
 
     def _dispatch(self) -> None:
-        refused = moving = False
+        moving, outage = False, Outage("deliveries", _log, self._clock)
         while True:
             with self._changed:
                 if moving and not self._stopping:
@@ -175,12 +164,14 @@ class Worker:
                 self._woken = False
                 if self._stopping and self._board.is_empty and not self._bank.ended:
                     return
+            answers = self._bank.answers
             try:
                 moving, pause = self._cycle()
-                refused = False
+                if self._bank.answers > answers:
+                    outage.over()
             except StoreError as error:
-                _log.log(logging.DEBUG if refused else logging.ERROR, "deliveries wait: %s", error)
-                moving, pause, refused = False, _STORE_PAUSE, True
+                outage.refused(error)
+                moving, pause = False, _STORE_PAUSE
                 if self._stopping:
                     return
             except Exception:
@@ -205,6 +196,9 @@ class Worker:
             late = self._board.overdue(self._clock.monotonic())
             for flight in late:
                 self._abandon(flight)
+            if not self._stopping:
+                self._crew.fill()
+                self._board.threads = self._crew.working
         for flight in late:
             if flight.delivery is not None:
                 self._end(self._sender.overdue(flight.delivery, timedelta(seconds=flight.deadline - flight.started)))
@@ -226,15 +220,11 @@ class Worker:
     def _abandon(self, flight: Flight) -> None:
         """Let another thread take the place of one that hangs, unless too many do."""
         what = "observers" if flight.delivery is None else f"channel '{flight.delivery.channel}'"
-        self._hanging += 1
-        if self._stopping or self._hanging > _LOST * self._settings.threads:
-            self._missing += 1
-            self._board.threads = max(1, self._settings.threads - self._missing)
-            if not self._stopping:
-                _log.critical("%s hang(s); no thread takes the place of the one that waits", what)
-            return
-        _log.error("%s: no answer in %.0f s; another thread goes on", what, flight.deadline - flight.started)
-        self._add_sender()
+        if self._crew.hangs(replace=not self._stopping):
+            _log.error("%s: no answer in %.0f s; another thread goes on", what, flight.deadline - flight.started)
+        elif not self._stopping:
+            _log.critical("%s hang(s); no thread takes the place of the one that waits", what)
+        self._board.threads = self._crew.working
 
     def _end(self, attempt: Attempt) -> None:
         with self._changed:
@@ -251,9 +241,7 @@ class Worker:
                     self._work.wait()
             attempt = self._carry_out(flight)
             with self._changed:
-                if flight.abandoned:
-                    self._hanging -= 1
-                else:
+                if not flight.abandoned:
                     self._board.land(flight, self._clock.monotonic())
                     self._landed(attempt)
             if flight.abandoned and not self._is_back(attempt):
@@ -304,8 +292,6 @@ class Worker:
         if attempt is not None and attempt.error is None:
             self._bank.came_late(attempt)
         with self._changed:
-            if not self._missing or self._stopping:
-                return False
-            self._missing -= 1
-            self._board.threads = max(1, self._settings.threads - self._missing)
-            return True
+            needed = self._crew.is_back() and not self._stopping
+            self._board.threads = self._crew.working
+            return needed

@@ -15,10 +15,12 @@ from tocsin.identity import Process, this_process
 from tocsin.masked import logger
 from tocsin.store.protocol import Store, Transaction
 from tocsin.store.records import StoreError
+from tocsin.threads import Begin, Threads
 from tocsin_hooks.events import Event
 
 _log = logger("tocsin.hub")
 
+_UNHEARD = "no thread can be had for heartbeats, so a hub on another host may take the runs of this process for dead"
 _SOON = timedelta(seconds=3)  # until a store that refused is asked again: others count the beats that are missing
 
 
@@ -39,7 +41,8 @@ class _Run:
 class Heart:
     """Writes a heartbeat for each run that is under way, on one daemon thread; it starts with the first run.
 
-    Nothing that the store does can fail a run. Inside a process that was forked off it does nothing.
+    Nothing that the store does can fail a run. Inside a process that was forked off it does nothing. Where no thread
+    can be had, heartbeats are written when something of a run is stored, and a thread is asked for again.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Heart:
         every: timedelta = timedelta(seconds=15),
         dead_after: timedelta = timedelta(seconds=60),
         kept: timedelta = timedelta(days=30),
+        begin: Begin = threading.Thread.start,
     ) -> None:
         self.supervisor: Process | None = None
         """Who waits for this process and announces how it ended."""
@@ -63,7 +67,10 @@ class Heart:
         self._pid = os.getpid()
         self._runs: dict[str, _Run] = {}
         self._changed = threading.Condition(threading.RLock())
+        self._threads = Threads(_UNHEARD, _log, begin)
         self._thread: threading.Thread | None = None
+        self._due = 0.0
+        """When heartbeats are written next."""
         self._stopping = False
 
     @property
@@ -90,9 +97,7 @@ class Heart:
                 return
             run = self._runs[event.run_id] = _Run(event, beat)
             run.stored = self._write(lambda tx: tx.put(cell_of(beat, event.run_id)))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._keep, name="tocsin-heartbeat", daemon=True)
-                self._thread.start()
+            self._start()
 
     def end(self, event: Event) -> None:
         """Write no more for a run, for its end is about to be stored."""
@@ -107,8 +112,11 @@ class Heart:
                 del self._runs[event.run_id]
 
     def token(self, run_id: str) -> str | None:
-        """The token of a run of this process."""
+        """The token of a run of this process. Asked for with every event that may be stored."""
         run = self._runs.get(run_id)
+        if self._thread is None and run is not None and self._ours and self._clock.monotonic() >= self._due:
+            self._start()
+            self._beat_and_wait()
         return None if run is None else run.beat.token
 
     def is_known(self, run_id: str) -> bool:
@@ -160,22 +168,30 @@ class Heart:
             return False
         return True
 
+    def _start(self) -> None:
+        with self._changed:
+            if self._thread is None and not self._stopping:
+                self._due = self._clock.monotonic() + self._every.total_seconds()
+                self._thread = self._threads.begin(self._keep, "tocsin-heartbeat")
+
     def _keep(self) -> None:
-        due = self._clock.monotonic() + self._every.total_seconds()
         while True:
             with self._changed:
                 if self._stopping:
                     return
-                if (wait := due - self._clock.monotonic()) > 0:
+                if (wait := self._due - self._clock.monotonic()) > 0:
                     self._clock.wait(self._changed, wait)
                     continue
-            try:
-                written = self.beat()
-            except Exception:
-                _log.exception("heartbeats failed; they are tried again")
-                written = False
-            pause = self._every if written else min(_SOON, self._every)
-            due = self._clock.monotonic() + pause.total_seconds()
+            self._beat_and_wait()
+
+    def _beat_and_wait(self) -> None:
+        try:
+            written = self.beat()
+        except Exception:
+            _log.exception("heartbeats failed; they are tried again")
+            written = False
+        pause = self._every if written else min(_SOON, self._every)
+        self._due = self._clock.monotonic() + pause.total_seconds()
 
 
 def _beat(tx: Transaction, fresh: dict[str, Beat]) -> dict[str, Beat]:

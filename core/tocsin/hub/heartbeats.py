@@ -7,6 +7,7 @@ does it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,7 +20,7 @@ from tocsin.identity import Presence, Process, presence_of
 from tocsin.routing.moments import utc
 from tocsin.store.coding import dump, load
 from tocsin.store.protocol import Transaction
-from tocsin.store.records import Cell
+from tocsin.store.records import Cell, Sent, Suppression
 from tocsin_hooks.durations import format_duration
 from tocsin_hooks.events import Event, event_id
 from tocsin_hooks.states import Crashed, family
@@ -260,6 +261,23 @@ def too_late(event: Event, beat: Beat) -> str:
         "nobody is notified of what it does now, but of its success; "
         "let [delivery] dead_after be longer than the longest pause"
     )
+
+
+def declared(event: Event, sent: Iterable[Sent], suppressed: Iterable[Suppression]) -> str:
+    """What the log says of a run that was declared dead: which, why, and who is told.
+
+    >>> from tocsin_hooks.testing import sample_event
+    >>> dead = sample_event(flow="etl", run_name="brave-fox", message="killed by SIGKILL")
+    >>> declared(dead, [], [Suppression(dead.time, dead.id, "silence", "s1", "silenced by ann")])
+    "run 'etl/brave-fox' is declared dead: killed by SIGKILL; nobody is told now (silence: silenced by ann)"
+    """
+    channels = [each.planned.channel for each in sent if event.id in (each.event.id, *each.planned.events)]
+    if channels:
+        told = "told to " + ", ".join(f"'{channel}'" for channel in dict.fromkeys(channels))
+    else:
+        why = dict.fromkeys(f"{each.stage}: {each.reason}" for each in suppressed if each.event == event.id)
+        told = "nobody is told now" + (f" ({'; '.join(why)})" if why else "")
+    return f"run '{_named(event)}' is declared dead: {event.message}; {told}"
 
 
 def taken_over(event: Event, beat: Beat) -> str:

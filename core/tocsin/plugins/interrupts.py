@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import signal
 import socket
 import sys
@@ -88,6 +89,22 @@ def _come(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
             raise HungError
         if each.f_code in others:
             return  # what another signal has begun is not cut short; this one is sent again
+
+
+@contextlib.contextmanager
+def frames_of_others() -> Iterator[None]:
+    """Let the frames of other threads be looked at within.
+
+    Up to Python 3.11 a frame that is looked at for the first time is made for it. If garbage is collected just then,
+    and what is collected lets other threads run, that frame may be gone, and the process dies of it.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def stack(frame: FrameType | None) -> Iterator[FrameType]:

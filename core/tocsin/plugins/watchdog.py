@@ -195,7 +195,8 @@ class Watchdog:
             woken.clear()
             if pause is not None:
                 try:
-                    self.look()
+                    with interrupts.frames_of_others():
+                        self.look()
                 except Exception:
                     _log.exception("plugins that hang could not be looked for")
 

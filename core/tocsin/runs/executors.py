@@ -20,7 +20,12 @@ from typing import Any, NamedTuple
 
 from tocsin.clock import Clock, SystemClock
 from tocsin.errors import FlowError
+from tocsin.masked import logger
+from tocsin.plugins.interrupts import frames_of_others
 from tocsin.runs import stopping
+from tocsin.threads import Begin, Threads
+
+_log = logger("tocsin.runs")
 
 _GLANCE = 0.02  # seconds between two looks at threads that are to stop
 
@@ -124,14 +129,17 @@ class ThreadExecutor(Executor):
 
     The threads live for one pass. They are daemons: a program that is told to end does not wait for a task that hangs.
     A run that is stopped raises an exception in the tasks under way, and waits at most `stop_within` seconds for them
-    to end. It reaches Python code at once, and what waits in C when that returns.
+    to end. It reaches Python code at once, and what waits in C when that returns. Where fewer threads can be had, these
+    do the work; without any, the thread does it that runs the flow.
     """
 
-    def __init__(self, workers: int = 8, *, stop_within: float = 5.0) -> None:
+    def __init__(self, workers: int = 8, *, stop_within: float = 5.0, begin: Begin = threading.Thread.start) -> None:
         if workers < 1:
             raise FlowError(f"ThreadExecutor has {workers} workers; give 1 or more")
         self.workers = workers
         self.stop_within = stop_within
+        self._begin = begin
+        self._alone = False  # no thread can be had
         self.slots = 2 * workers  # so that no thread idles while the next call is prepared
         self._calls: SimpleQueue[tuple[Any, Callable[..., Any], tuple[Any, ...]] | None] = SimpleQueue()
         self._done: list[Outcome] = []
@@ -147,13 +155,8 @@ class ThreadExecutor(Executor):
         """Start the threads; they end with the block."""
         self._clock = clock or SystemClock()
         self._calls, self._done, self._busy, self._change = SimpleQueue(), [], set(), threading.Condition()
-        args = (self._calls, self._done, self._busy, self._change)
-        threads = [
-            threading.Thread(target=_serve, args=args, name=f"tocsin-task-{number}", daemon=True)
-            for number in range(1, self.workers + 1)
-        ]
-        for thread in threads:
-            thread.start()
+        threads = self._threads()
+        self._alone = not threads
         ended_well = False
         try:
             yield
@@ -167,6 +170,16 @@ class ThreadExecutor(Executor):
                 for thread in threads:
                     thread.join()
 
+    def _threads(self) -> list[threading.Thread]:
+        """As many threads as can be had, at work."""
+        serve = partial(_serve, self._calls, self._done, self._busy, self._change)
+        source, threads = Threads("fewer tasks run at once than there should", _log, self._begin), []
+        for number in range(1, self.workers + 1):
+            if (thread := source.begin(serve, f"tocsin-task-{number}")) is None:
+                break
+            threads.append(thread)
+        return threads
+
     def call(self, key: Any, fn: Callable[..., Any], *args: Any) -> None:
         """Have `fn(*args)` called by the next free thread."""
         self._calls.put((key, fn, args))
@@ -174,6 +187,8 @@ class ThreadExecutor(Executor):
     def completed(self, timeout: float | None) -> Sequence[Outcome]:
         """Wait for at least one call to end, at most `timeout` seconds."""
         assert self._clock is not None, "start() comes first"
+        if self._alone and not self._calls.empty():
+            _make(self._calls.get(), self._done, self._busy, self._change)
         with self._change:
             if not self._done:
                 self._clock.wait(self._change, timeout)
@@ -191,11 +206,13 @@ class ThreadExecutor(Executor):
         struck: set[int] = set()
         deadline = time.monotonic() + self.stop_within
         while self._busy and time.monotonic() < deadline:
-            frames = sys._current_frames()  # where they are: not in the midst of a state handler
-            for thread in self._busy - struck:
-                if stopping.may_strike(frames.get(thread)):
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(TaskStopped))
-                    struck.add(thread)
+            with frames_of_others():  # where they are: not in the midst of a state handler
+                frames = sys._current_frames()
+                for thread in self._busy - struck:
+                    if stopping.may_strike(frames.get(thread)):
+                        stop = ctypes.py_object(TaskStopped)
+                        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), stop)
+                        struck.add(thread)
             with self._change:
                 self._change.wait(_GLANCE)
         TaskStopped.silent = True
@@ -204,19 +221,23 @@ class ThreadExecutor(Executor):
 
 
 def _serve(calls: SimpleQueue[Any], done: list[Outcome], busy: set[int], change: threading.Condition) -> None:
-    thread = threading.get_ident()
     while (call := calls.get()) is not None:
-        key, fn, args = call
-        busy.add(thread)
-        try:
-            outcome = Outcome(key, fn(*args))
-        except BaseException as error:  # handed to the thread that waits, which raises what must be raised
-            outcome = Outcome(key, None, error)
-        del call, args
-        with change:
-            busy.discard(thread)
-            done.append(outcome)
-            change.notify()
+        _make(call, done, busy, change)
+        del call
+
+
+def _make(call: Any, done: list[Outcome], busy: set[int], change: threading.Condition) -> None:
+    thread, (key, fn, args) = threading.get_ident(), call
+    busy.add(thread)
+    try:
+        outcome = Outcome(key, fn(*args))
+    except BaseException as error:  # handed to the thread that waits, which raises what must be raised
+        outcome = Outcome(key, None, error)
+    del call, args
+    with change:
+        busy.discard(thread)
+        done.append(outcome)
+        change.notify()
 
 
 def _drain(calls: SimpleQueue[Any]) -> None:

@@ -40,6 +40,7 @@ def renew(db: sqlite3.Connection, deliveries: Sequence[Leased], until: datetime,
 
 def give_back(db: sqlite3.Connection, deliveries: Sequence[Leased], now: datetime) -> int:
     """Undo claims that came to nothing."""
+    note(db, to_micros(now))
     return db.execute(
         "UPDATE deliveries SET status = 'pending', owner = '', due_at = :now, wait = 0, attempts = attempts - 1"
         f" {_STILL_HELD}",
@@ -49,6 +50,7 @@ def give_back(db: sqlite3.Connection, deliveries: Sequence[Leased], now: datetim
 
 def release(db: sqlite3.Connection, gone: Sequence[str], now: datetime) -> int:
     """Make due at once what owners that are gone had claimed."""
+    note(db, to_micros(now))
     return db.execute(
         # the status stays 'leased', so that the next claim knows that this may be a repetition
         "UPDATE deliveries SET due_at = ?, wait = 0, owner = '' WHERE status = 'leased'"
@@ -66,11 +68,15 @@ _SETTLED = (
 def settle(db: sqlite3.Connection, outcomes: Sequence[Outcome]) -> list[bool]:
     """Write down how attempts ended; False for each whose lease was lost."""
     endings = [ending(outcome) for outcome in outcomes]
-    held = [True] * len(endings)
+    held, there = [True] * len(endings), {each.outcome.delivery.number for each in endings}
     if not _all_were_held(db, endings):
-        held = _judged(db, endings)
+        held, there = _judged(db, endings)
         db.executemany(_SETTLED, [settled(each) for each, own in zip(endings, held, strict=True) if own])
-    rows = [attempt(each, held=own) for each, own in zip(endings, held, strict=True)]
+    rows = [
+        attempt(each, held=own)
+        for each, own in zip(endings, held, strict=True)
+        if each.outcome.delivery.number in there  # what was pruned meanwhile has no history any more
+    ]
     db.executemany(
         "INSERT INTO attempts (delivery, at, took, outcome, reason, detail) VALUES (?, ?, ?, ?, ?, ?)",
         [(delivery, *rest) for delivery, _, *rest in rows],
@@ -91,19 +97,19 @@ def _all_were_held(db: sqlite3.Connection, endings: Sequence[Ending]) -> bool:
     return count == len(endings)
 
 
-def _judged(db: sqlite3.Connection, endings: Sequence[Ending]) -> list[bool]:
-    """Which of them still have their claims, each as those before it leave its delivery."""
+def _judged(db: sqlite3.Connection, endings: Sequence[Ending]) -> tuple[list[bool], set[int]]:
+    """Which of them still have their claims, each as those before it leave its delivery; and which deliveries exist."""
     numbers = json.dumps([each.outcome.delivery.number for each in endings])
     query = "SELECT number, token, status FROM deliveries WHERE number IN (SELECT value FROM json_each(?))"
     standing = {number: (token, status) for number, token, status in db.execute(query, (numbers,))}
-    held = []
+    held, there = [], set(standing)
     for each in endings:
         number = each.outcome.delivery.number
         token, status = standing.get(number, (-1, ""))
         held.append(holds(each.outcome, token, status))
         if held[-1]:
             standing[number] = (token, each.status)
-    return held
+    return held, there
 
 
 def _keep_and_wake(db: sqlite3.Connection, held: Sequence[Ending]) -> None:
@@ -124,6 +130,7 @@ def revive(db: sqlite3.Connection, numbers: Sequence[int], now: datetime) -> int
         f"DELETE FROM cells WHERE kind = ? AND key IN (SELECT channel FROM deliveries WHERE {dead})",
         (DISABLED, json.dumps(list(numbers))),
     )
+    note(db, to_micros(now))
     return db.execute(
         "UPDATE deliveries SET status = 'pending', attempts = 0, created_at = ?, since = NULL, due_at = ?, wait = 0,"
         f" finished_at = NULL WHERE {dead}",

@@ -17,6 +17,7 @@ from tocsin.identity import Process, process_of
 from tocsin.supervision import memory
 from tocsin.supervision.endings import Ending, signal_name
 from tocsin.supervision.link import VARIABLE, Told
+from tocsin.threads import Begin
 
 POSSIBLE = hasattr(signal, "sigtimedwait")
 """Whether this system lets a supervisor see where a signal comes from."""
@@ -50,6 +51,10 @@ class Ended:
     told: Told = field(default_factory=Told)
 
 
+class UnsupervisedError(Exception):
+    """There can be no child beside this process, or nothing that listens to one: none was started."""
+
+
 def tocsin_command(arguments: Sequence[str]) -> list[str]:
     """The command that runs `tocsin ARGUMENTS` with this interpreter, as this process was started."""
     flags: list[str] = getattr(subprocess, "_args_from_interpreter_flags", list)()
@@ -57,30 +62,51 @@ def tocsin_command(arguments: Sequence[str]) -> list[str]:
 
 
 def supervise(
-    command: Sequence[str], *, environ: Mapping[str, str] | None = None, patience: Patience | None = None
+    command: Sequence[str],
+    *,
+    environ: Mapping[str, str] | None = None,
+    patience: Patience | None = None,
+    begin: Begin = threading.Thread.start,
 ) -> Ended:
     """Run a command to its end; it has the terminal, the input and the outputs of this process.
 
-    Signals are passed on to it, but for those that the terminal sends to both. To be called in the main thread.
+    Signals are passed on to it, but for those that the terminal sends to both. To be called in the main thread. Raises
+    UnsupervisedError where threads or processes cannot be had.
     """
     before = memory.kills()
-    reading, writing = os.pipe()
     told = Told()
     with _held_back():
-        child = subprocess.Popen(  # noqa: S603  (this interpreter)
-            command,
-            env={**(os.environ if environ is None else environ), VARIABLE: str(writing)},
-            pass_fds=[writing],
-        )
-        os.close(writing)
+        child, listener = _started(command, os.environ if environ is None else environ, told, begin)
         process = process_of(child.pid)
-        listener = threading.Thread(target=told.listen, args=(os.fdopen(reading, "rb"),), daemon=True)
-        listener.start()
         overdue = _wait(child, patience or Patience())
         listener.join(_LAST_WORDS)
     after = memory.kills()
     starved = before is not None and after is not None and after > before
     return Ended(process, Ending(child.returncode, out_of_memory=starved, overdue=overdue), told)
+
+
+def _started(
+    command: Sequence[str], environ: Mapping[str, str], told: Told, begin: Begin
+) -> tuple[subprocess.Popen[bytes], threading.Thread]:
+    """The child, and the thread that listens to it: that comes first, for a child could not be called back."""
+    reading, writing = os.pipe()
+    try:
+        pipe = os.fdopen(reading, "rb")
+        listener = threading.Thread(target=told.listen, args=(pipe,), daemon=True)
+        try:
+            begin(listener)
+        except RuntimeError as error:
+            pipe.close()
+            raise UnsupervisedError(str(error)) from error
+        try:
+            child = subprocess.Popen(  # noqa: S603  (this interpreter)
+                command, env={**environ, VARIABLE: str(writing)}, pass_fds=[writing]
+            )
+        except BlockingIOError as error:
+            raise UnsupervisedError(f"no process can be had: {error.strerror}") from error
+        return child, listener
+    finally:
+        os.close(writing)
 
 
 @contextlib.contextmanager

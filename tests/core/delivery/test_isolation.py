@@ -13,7 +13,10 @@ import pytest
 
 from support.beasts import is_there, until
 from support.worlds import World
-from tocsin.delivery.isolation import IsolatedChannel, Reference
+from tocsin.clock import SystemClock
+from tocsin.delivery.backoff import Backoff
+from tocsin.delivery.isolation import CutOffError, IsolatedChannel, Reference
+from tocsin.delivery.outside import Outside
 from tocsin.store.records import Status
 from tocsin_hooks.messages import Message, Reason, Receipt, SendError
 from tocsin_hooks.testing import sample_message
@@ -228,3 +231,52 @@ def test_a_worker_delivers_through_a_process_and_tries_again_when_it_dies(worlds
     assert world.only().status is Status.DELIVERED
     [_, second] = world.store.attempts(failed.number)
     assert second.outcome == "delivered"
+
+
+# ---------------------------------------------------------------- ended from here
+
+
+class Hanging(IsolatedChannel):
+    """Hangs in a process of its own, whatever it is to send."""
+
+    def send(self, message: Message, previous: Receipt | None = None) -> Receipt:
+        return super().send(replace(message, title="hang"), previous)
+
+
+@pytest.mark.parametrize("tries", [1, 3])
+def test_what_is_cut_off_at_the_end_is_unknown_and_made_again_and_no_fault_of_the_channel(
+    worlds: Callable[..., World], tries: int
+) -> None:
+    channel = Hanging(HERE, timedelta(seconds=600))
+    promises = {"ops": {"isolated": True, "backoff": Backoff(attempts=tries)}}
+    world = worlds(make=lambda: channel, promises=promises, clock=SystemClock())
+    world.plan("e1", "ops")
+    world.until(lambda: channel._sent == 1)
+    world.worker.stop(timedelta(0))
+    world.until(lambda: world.only().status is Status.PENDING)
+    cut = world.only()
+    assert (cut.status, cut.reason) == (Status.PENDING, Reason.TIMEOUT)
+    assert cut.detail == "no answer before tocsin ended the channel's process"
+    assert [each.outcome for each in world.store.attempts(cut.number)] == ["unknown"]
+    assert world.worker.breakers()["ops"].failures == 0
+    [again] = world.store.lease(now=world.clock.now(), ttl=timedelta(minutes=1), limit=9, owner="next")
+    assert again.may_repeat
+
+
+def test_a_channel_that_was_closed_starts_no_process_again() -> None:
+    channel = IsolatedChannel(HERE, timedelta(seconds=30))
+    assert channel.close() is False
+    with pytest.raises(CutOffError) as raised:
+        channel.send(message())
+    assert not raised.value.unknown, "nothing was sent"
+
+
+def no_process() -> Outside:
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+
+
+def test_a_process_that_cannot_be_started_is_no_fault_of_the_plugin() -> None:
+    with pytest.raises(SendError) as raised:
+        IsolatedChannel(HERE, timedelta(seconds=30), start=no_process).send(message())
+    assert (raised.value.reason, raised.value.unknown) == (Reason.CONFIG, False)
+    assert raised.value.detail == "the channel's process cannot be started: [Errno 11] Resource temporarily unavailable"

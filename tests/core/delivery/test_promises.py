@@ -8,6 +8,7 @@ import pytest
 
 from support.worlds import Pager, World
 from tocsin.delivery.breaker import AFTER, Standing
+from tocsin.delivery.dead_letters import DeadLetters
 from tocsin.delivery.sender import Destination
 from tocsin.settings.rate import Rate
 from tocsin.store.records import Status
@@ -242,6 +243,7 @@ def test_processes_share_a_rate(worlds: Worlds) -> None:
     one.plan("e1", "ops", thread="")
     one.until(lambda: len(first.messages) == 1)
     one.drain()
+    one.worker.stop()  # or it claims what is planned next
     two.plan("e2", "ops", thread="")
     two.settle()
     assert second.messages == []
@@ -308,9 +310,48 @@ def test_what_a_gone_channel_cannot_take_is_announced_too(worlds: Worlds) -> Non
     mail = Pager()
     world = worlds(ops=Pager(GONE), mail=mail, promises={"ops": {"fallback": "mail"}}, threads=1)
     for n in range(3):
-        world.plan(f"e{n}", "ops", thread="")
+        world.store_plan(f"e{n}", "ops", thread="")
     world.drain()
-    assert sorted(m.event.id for m in mail.messages) == ["e0", "e1", "e2"]
+    first, rest = mail.messages
+    assert first.title.startswith("Not delivered to 'ops' (gone: 410 Gone): ")
+    assert rest.title.startswith(
+        "2 messages not delivered to 'ops' (gone: not tried, since the channel is switched off"
+    )
+    for n in range(3):
+        [told] = [d for d in world.store.deliveries(event=f"e{n}") if d.channel == "mail"]
+        assert told.status is Status.DELIVERED, "by itself or among others, each is told of"
+
+
+def test_what_dies_at_once_is_announced_together_and_nothing_is_left_out(worlds: Worlds) -> None:
+    refuse = SendError(Reason.CLIENT, "400 no such room", permanent=True)
+    ops, mail = Pager(*[refuse] * 70), Pager()
+    world = worlds(ops=ops, mail=mail, promises={"ops": {"fallback": "mail"}})
+    for n in range(70):
+        world.store_plan(f"e{n}", "ops", thread="")
+    world.drain(30)
+    dead = world.store.deliveries(status=Status.DEAD)
+    assert len(dead) == 70
+    assert len(mail.messages) < 35
+    assert sum(message.count for message in mail.messages) == 70
+    for n in range(70):
+        assert [d.channel for d in world.store.deliveries(event=f"e{n}")].count("mail") == 1
+
+
+def test_what_could_not_be_recorded_as_dead_is_not_announced_twice(worlds: Worlds) -> None:
+    ops, mail = Pager(*[SendError(Reason.CLIENT, "400", permanent=True)] * 2), Pager()
+    world = worlds(ops=ops, mail=mail, promises={"ops": {"fallback": "mail"}})
+    world.store_plan("e1", "ops", thread="")
+    world.store_plan("e2", "ops", thread="")
+    leased = world.store.lease(now=world.clock.now(), ttl=timedelta(minutes=1), limit=2, owner="me")
+    first, second = [world.sender.attempt(delivery) for delivery in leased]
+    letters = DeadLetters(world.store, world.sender)
+    letters.announce([first], world.clock.now())
+    letters.announce([first, second], world.clock.now())  # the store refused what came after
+    told = world.store.deliveries(channel="mail")
+    assert sorted(d.event.id for d in told) == ["e1", "e2"]
+    letters.recorded([first, second])
+    letters.announce([first], world.clock.now())
+    assert len(world.store.deliveries(channel="mail")) == 2, "and by the same key it is the same"
 
 
 # ---------------------------------------------------------------- channels that misbehave

@@ -9,6 +9,7 @@ from contextlib import closing
 
 import pytest
 
+from support.threadless import Limit
 from tocsin.clock import ManualClock
 from tocsin.errors import TocsinError
 from tocsin.health.server import AT_ONCE, PATIENCE, Answer, Server
@@ -194,3 +195,13 @@ def test_after_its_end_nobody_is_answered_and_the_address_is_free(serve: Serve) 
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((address.host, address.port), timeout=30)
     assert serve(address).address == address
+
+
+def test_where_no_thread_can_be_had_that_is_said_and_the_address_is_free_again() -> None:
+    server = Server(LOOPBACK, {}, ManualClock(), begin=Limit(0).begin)
+    with pytest.raises(
+        TocsinError, match=r"^\[hub\] listen = '127.0.0.1:0' cannot be answered: can't start new thread; let"
+    ):
+        server.start()
+    server.stop()
+    assert server.address == LOOPBACK

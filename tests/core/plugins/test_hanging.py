@@ -8,6 +8,8 @@ import queue
 import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -600,6 +602,32 @@ def test_a_call_is_ended_once_its_time_is_over_and_not_before() -> None:
     thread.join(20)
     [text] = hung
     assert text.startswith("plugin 'plugin0' did not come back from 'tocsin_state_changed' within 30 s; it was ended")
+
+
+def test_nothing_is_collected_while_the_frames_of_other_threads_are_looked_at() -> None:
+    looked: queue.Queue[bool] = queue.Queue()
+
+    class Looks(Watchdog):
+        def look(self) -> None:
+            looked.put(gc.isenabled())
+            raise ZeroDivisionError
+
+    hooks = hooks_of(Observer(), watched_by=Looks())
+    hooks.observe(sample_event())
+    assert [looked.get(timeout=20) for _ in range(2)] == [False, False]
+
+
+def test_garbage_is_collected_afterwards_as_before() -> None:
+    code = (
+        "import gc\n"
+        "from tocsin.plugins.interrupts import frames_of_others\n"
+        "for switch in (gc.enable, gc.disable):\n"
+        "    switch()\n"
+        "    with frames_of_others(): print(gc.isenabled())\n"
+        "    print(gc.isenabled())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True", "False", "False"]
 
 
 def test_nobody_is_looked_for_while_nobody_calls() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from support.threadless import Limit
 from tocsin.clock import Clock, ManualClock
 from tocsin.errors import FlowError
 from tocsin.flows.context import context
@@ -179,3 +180,38 @@ def test_a_task_that_the_executor_loses_has_failed_and_its_handlers_hear_of_it(s
     assert isinstance(state.result[five].result, ConnectionError)
     assert "Pending>Failed" in seen
     assert not any(isinstance(found, Success) for found in state.result.values())
+
+
+@pytest.mark.parametrize("room", [0, 1, 2])
+def test_as_many_threads_as_can_be_had_do_the_work(room: int, caplog: pytest.LogCaptureFixture) -> None:
+    names: set[str] = set()
+
+    @task
+    def seen(value: int) -> int:
+        names.add(threading.current_thread().name)
+        return value
+
+    with Flow("sums") as flow:
+        end = total([seen(each) for each in range(50)])
+    for _ in range(2):
+        executor = ThreadExecutor(workers=3, begin=Limit(room).begin)
+        assert run_flow(flow, executor=executor).result[end].result == 1225
+    assert names <= {f"tocsin-task-{number + 1}" for number in range(room)} | ({"MainThread"} if not room else set())
+    texts = [record.getMessage() for record in caplog.records]
+    assert len(texts) == 2, "once in each run"
+    assert all(text.startswith("fewer tasks run at once than there should: can't start new thread") for text in texts)
+
+
+def test_a_task_that_fails_or_interrupts_does_so_without_threads_too() -> None:
+    @task
+    def fail() -> None:
+        raise ValueError("bad row")
+
+    @task
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    executor = ThreadExecutor(begin=Limit(0).begin)
+    assert run_flow(Flow("etl", tasks=[fail]), executor=executor).is_failed()
+    with pytest.raises(KeyboardInterrupt):
+        run_flow(Flow("etl", tasks=[interrupt]), executor=ThreadExecutor(begin=Limit(0).begin))

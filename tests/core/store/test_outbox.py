@@ -266,6 +266,19 @@ def test_pruning_forgets_what_ended_long_ago_and_nothing_that_waits(outbox: Stor
     assert outbox.transact(lambda tx: tx.event("e1")) is not None, "a delivery that waits needs its event"
 
 
+def test_an_attempt_of_what_was_pruned_meanwhile_is_refused_and_leaves_nothing(outbox: Store, write: Writing) -> None:
+    write.add(outbox, "e1", "ops", "mail", thread="")
+    [slow] = write.lease(outbox, limit=1)
+    [other] = write.lease(outbox, limit=1)
+    later = NOON + 2 * MINUTE
+    [again] = [each for each in write.lease(outbox, later) if each.number == slow.number]
+    outbox.record([write.delivered(again, later)])
+    assert outbox.prune(before=later + MINUTE) == 1
+    assert outbox.record([write.delivered(slow, later), write.delivered(other, later)]) == [False, False]
+    assert outbox.attempts(slow.number) == []
+    assert [each.outcome for each in outbox.attempts(other.number)] == ["lease lost"]
+
+
 def test_pruning_keeps_the_events_of_an_open_incident_until_it_is_closed(outbox: Store, write: Writing) -> None:
     opened = write.open_incident(outbox)
     outbox.transact(lambda tx: tx.add_event(write.event("e1"), opened.number))
