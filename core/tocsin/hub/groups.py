@@ -21,7 +21,7 @@ from tocsin.routing.grouping import (
 from tocsin.routing.moments import utc
 from tocsin.routing.past import without_past
 from tocsin.routing.router import Target
-from tocsin.routing.words import one_line, reason_of
+from tocsin.routing.words import one_line, reason_of, subject_of
 from tocsin.settings.alerts import Grouping
 from tocsin.store.records import Incident, delivery_id
 from tocsin_hooks.events import Event
@@ -96,6 +96,8 @@ def collect(turn: Turn, case: Case, until: datetime | None, window: str = "") ->
         turn.now, window=window,
     )  # fmt: skip
     member = turn.memory(Member, MEMBER, join(key, case.key))
+    if member is not None and member.recovered:
+        _suppress_overtaken(turn, group, member)
     write_member(turn, joined(group, member, case))
     due = until if before is None else before
     write_group(turn, group, due)
@@ -104,6 +106,13 @@ def collect(turn: Turn, case: Case, until: datetime | None, window: str = "") ->
               route=case.target.route, channel=case.target.channel)  # fmt: skip
     if digest is not None and not window and len(turn.tx.cells(MEMBER, parent=key)) >= digest.max:
         turn.flush.append(key)
+
+
+def _suppress_overtaken(turn: Turn, digest: Group, member: Member) -> None:
+    """Keep that a digest will not tell of a problem that was over when the same began anew: it tells of the newest."""
+    reason, channel = "it failed again before the digest left, which tells of that", ", ".join(member.targets)
+    for event in filter(None, (member.problem, member.event)):
+        turn.suppress(event, "dedup", reason, rule=digest.name, route=digest.route, channel=channel)
 
 
 def _place_event(turn: Turn, case: Case) -> None:
@@ -170,7 +179,7 @@ def joined(group: Group, member: Member | None, case: Case) -> Member:
     at = utc(event.time)
     opened = at if case.incident is None else case.incident.opened_at
     fresh = Member(
-        group.key, case.key, event.id, at, opened, event.subject, event.state,
+        group.key, case.key, event.id, at, opened, subject_of(event), event.state,
         one_line(reason_of(event))[:_TEXT],
         number=None if case.incident is None else case.incident.number,
         targets={target.channel: to},
@@ -235,7 +244,7 @@ def items_of(members: Sequence[Member | Past], *, at_least: int = 2) -> tuple[It
 
 def write_group(turn: Turn, group: Group, due: datetime | None) -> None:
     """Write a group, to be looked at again when it is due."""
-    turn.remember(GROUP, group.key, group, due=due, parent=group.route, subject=group.thread)
+    turn.remember(GROUP, group.key, group, due=due, subject=group.thread)
 
 
 def write_member(turn: Turn, member: Member) -> None:

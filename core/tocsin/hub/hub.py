@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -19,9 +18,10 @@ from tocsin.hub.judged import Judged
 from tocsin.hub.notes import Note, Plain, channels_of, routes_of
 from tocsin.hub.outbox import Outbox
 from tocsin.hub.policy import Policy
+from tocsin.hub.refused import replay, set_aside
 from tocsin.hub.replaced import settled_event
 from tocsin.hub.rerouting import Rerouting, rerouting
-from tocsin.hub.spill import Spill, SpillError, spill_path
+from tocsin.hub.spill import Spill, spill_path
 from tocsin.hub.turn import Result
 from tocsin.identity import Process
 from tocsin.masked import logger
@@ -211,6 +211,7 @@ class Hub:
         if result.refused:
             self.counters.say_once(result.refused)
         for event in result.crashed:
+            _log.warning("%s", heartbeats.declared(event, result.sent, result.suppressed))
             self.hooks.observe(event)
         if result.suppressed and self.hooks.hears_suppressed:
             self._tell_suppressed(outbox, result)
@@ -293,47 +294,16 @@ class Hub:
         stopped = bool(notes) and outbox.policy.router.stops(event)
         own = [route for route in self._code_routes(notes) if not (stopped and route.respects)]
         channels = channels_of(own, lambda wanted: wanted.matches(event))
-        with self.counters.lock:
-            try:
-                outbox.spill.add(event, channels)
-            except SpillError as second:
-                self.counters.lost += 1
-                self.counters.note(f"event '{event.subject} {event.state}' is lost: {error}; {second}")
-                _log.critical("event '%s %s' is LOST: %s; %s", event.subject, event.state, error, second)
-                return
-            self.counters.spilled += 1
-            self.counters.note(f"event '{event.subject} {event.state}' waits in '{outbox.spill.path}': {error}")
-            first = self.counters.spilled == 1
-        self.on_timer()
-        _log.log(
-            logging.ERROR if first else logging.INFO,  # a store that is down refuses every event alike
-            "event '%s %s' could not be stored and waits in '%s' for the next run or 'tocsin hub': %s",
-            event.subject,
-            event.state,
-            outbox.spill.path,
-            error,
-        )
+        if set_aside(outbox.spill, event, channels, error, self.counters):
+            self.on_timer()
 
     def replay_spill(self) -> int:
         """Store the events that wait in the spill file; how many. What the store still refuses stays there."""
         if self.outbox is None:
             return 0
-        outbox, count = self.outbox, 0
+        outbox = self.outbox
 
         def store(event: Event, channels: Sequence[str]) -> None:
-            nonlocal count
-            try:
-                self.store_event(outbox, event, [Plain(channel) for channel in channels], late=True)
-            except StoreError:
-                raise  # it may answer later
-            except Exception:
-                self.counters.lost += 1  # it never will: kept, this event would hold up all behind it
-                _log.critical("event '%s %s' is LOST", event.subject, event.state, exc_info=True)
-                return
-            count += 1
+            self.store_event(outbox, event, [Plain(channel) for channel in channels], late=True)
 
-        try:
-            outbox.spill.replay(store)
-        except (StoreError, SpillError) as error:
-            _log.error("the spill file '%s' could not be replayed whole: %s", outbox.spill.path, error)
-        return count
+        return replay(outbox.spill, store, self.counters)

@@ -7,22 +7,22 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from tocsin.hub import escalating, flapping, watching
-from tocsin.hub.facts import AFTER, SOURCE, StoredFacts, standing
+from tocsin.hub.facts import SOURCE, StoredFacts, standing
 from tocsin.hub.flush import flush
-from tocsin.hub.groups import DIGESTED, GROUP, MEMBER, Digested, collect, place, write_group, write_member
+from tocsin.hub.groups import MEMBER, collect, place, write_member
 from tocsin.hub.incidents import OWN, WATCH, ends_incident, incident_key
 from tocsin.hub.muting import MUTED, Muted, mute
+from tocsin.hub.recovery import recover
 from tocsin.hub.rerouting import Rerouting, rerouted
 from tocsin.hub.silencing import end, over_with
 from tocsin.hub.stages import DIGEST, NOTICE, Case, rule
 from tocsin.hub.turn import Result, Turn, join
-from tocsin.routing.grouping import Group, Kind, Member, due_after_recovery, recovery_wanted
+from tocsin.routing.grouping import Member
 from tocsin.routing.moments import utc
 from tocsin.routing.router import DEFAULTS, Decision, Route, Target
 from tocsin.settings.alerts import Mode
-from tocsin.store.records import Incident, Planned
+from tocsin.store.records import Incident
 from tocsin_hooks.events import Event
-from tocsin_hooks.messages import Action, Why
 
 _SKEW = timedelta(minutes=1)  # by which the clocks of two hosts may differ
 
@@ -52,9 +52,9 @@ def take(
         return Result(event.replace(sequence=sequence), known=True)
     decision = policy.router.decide(event, extra) if targets is None else Decision(tuple(targets), bool(targets))
     decision = rerouted(decision, moved, policy)
-    problem = is_problem(turn, event, decision)
     key = incident_key(event, policy.key)
     before = tx.incident(key)
+    problem = is_problem(turn, event, decision) or (before is not None and _goes_on(event, decision))
     closing = before is not None and _is_end(turn, event, before) and not _is_from_before(event, before)
     watched = watching.concerns(turn, event)
     if not (decision.matched or problem or closing or watched or policy.keep_all):
@@ -70,7 +70,7 @@ def take(
         watching.take(turn, event)
     knowing: set[str] = set()
     if closing and before is not None:
-        knowing = close(turn, before, event)
+        knowing = _close(turn, before, event)
     elif problem and taken.incident is not None:
         _stand_as_source(turn, event, taken.incident)
     facts = StoredFacts(turn, event)
@@ -79,7 +79,7 @@ def take(
         facts.failures(case)  # counted whatever keeps it from being told
     for case in cases:
         if case.target.channel not in knowing:
-            offer(turn, case, facts)
+            _offer_new(turn, case, facts)
     facts.keep(key)
     tell_all(turn)
     return turn.result(event)
@@ -101,6 +101,12 @@ def is_problem(turn: Turn, event: Event, decision: Decision) -> bool:
         return not ends_incident(event)
     opens = turn.policy.router.opens
     return opens is not None and (turn.policy.tracks or bool(decision.targets)) and opens.matches(event)
+
+
+def _goes_on(event: Event, decision: Decision) -> bool:
+    """Whether an event tells more of an incident that is open, though it is none that would open one."""
+    failing = event.is_a("Retrying") or event.is_a("Failed")
+    return failing and any(target.options.mode is Mode.INCIDENT for target in decision.targets)
 
 
 def _with(incident: Incident | None, event: Event, key: str, targets: Iterable[Target]) -> Incident:
@@ -153,6 +159,15 @@ def _stand_as_source(turn: Turn, event: Event, incident: Incident) -> None:
         _speak_after(turn, incident)
 
 
+def _close(turn: Turn, incident: Incident, event: Event) -> set[str]:
+    """End an incident, and what ends with it. Returns the channels that know of it."""
+    knowing = recover(turn, incident, event)
+    _speak_after(turn, incident)
+    for silence in over_with(turn, incident):
+        end(turn, silence, by="recovery", resume=resume)
+    return knowing
+
+
 def _speak_after(turn: Turn, source: Incident) -> None:
     """Offer again what an incident has hidden, which it may hide no longer."""
     for cell in turn.tx.cells(MUTED, parent=f"inhibit:{source.number}"):
@@ -180,6 +195,17 @@ def offer(turn: Turn, case: Case, facts: StoredFacts) -> None:
         flapping.freeze(turn, case)
     elif ruling.stage == "flap":
         flapping.follow(turn, case)
+
+
+def _offer_new(turn: Turn, case: Case, facts: StoredFacts) -> None:
+    """Offer an event that happens now, unless it could only update a message that is not there."""
+    options = case.target.options
+    if case.incident is None and options.silent and options.mode is Mode.INCIDENT:
+        reason = "the route only updates an open message, and the event belongs to no incident"
+        route = case.target.route
+        turn.suppress(case.event.id, "silent", reason, rule=route, route=route, channel=case.target.channel)
+    else:
+        offer(turn, case, facts)
 
 
 def _count_hidden(turn: Turn, case: Case, source: Incident, *, mark: bool) -> None:
@@ -230,99 +256,3 @@ def tell_all(turn: Turn, *, timed: bool = False) -> None:
         alarms, turn.alarms = turn.alarms, []
         for alarm, targets in alarms:
             take(turn, alarm, targets=targets)
-
-
-# ---------------------------------------------------------------- recovery
-
-
-def close(turn: Turn, incident: Incident, event: Event) -> set[str]:
-    """End an incident: whoever was told of it is told that it is over. Returns the channels that know of it."""
-    turn.tx.put_incident(replace(incident, closed_at=utc(event.time)))
-    runs_known = bool(event.run_id and incident.run_id)
-    in_run = event.run_id == incident.run_id if runs_known else not incident.failures
-    how = "retry" if in_run else "next_run"
-    for name in (SOURCE, AFTER):
-        for cell in turn.tx.cells(name, subject=incident.key):
-            turn.tx.drop(name, cell.key)
-    for cell in turn.tx.cells(MUTED, subject=incident.key):
-        turn.tx.drop(MUTED, cell.key)
-        turn.note("dedup", "suppressed", "it was over before what muted it was", rule=cell.parent)
-    flapping.recovers(turn, incident.key, event)
-    knowing: set[str] = set()
-    for before in turn.memories(Member, MEMBER, subject=incident.key):
-        problem = before.problem if before.recovered else before.event
-        member = replace(before, recovered=how, event=event.id, at=utc(event.time), problem=problem)
-        knowing |= _hearing(turn, member)
-        _recover(turn, member)
-    knowing |= _recover_digested(turn, incident, event, how, knowing)
-    _speak_after(turn, incident)
-    for silence in over_with(turn, incident):
-        end(turn, silence, by="recovery", resume=resume)
-    return knowing
-
-
-def _hearing(turn: Turn, member: Member) -> set[str]:
-    """The channels that hear of the recovery of a member without being sent the event itself."""
-    group = turn.memory(Group, GROUP, member.group)
-    if group is not None and group.kind is Kind.DIGEST:
-        return set(member.targets)
-
-    def wanted(channel: str) -> bool:
-        return recovery_wanted(turn.policy.options(member.targets[channel].route).recover, [member])
-
-    return set(filter(wanted, member.told))
-
-
-def _recover(turn: Turn, member: Member) -> None:
-    write_member(turn, member)
-    group, due_at = turn.memory(Group, GROUP, member.group), turn.tx.due(GROUP, member.group)
-    if group is None or group.kind is Kind.DIGEST:
-        return
-    options = turn.policy.options(group.route).group if group.kind is Kind.GROUP else None
-    if options is None:
-        turn.flush.append(group.key)
-        return
-    if not member.told and group.first_flush is None and due_at is not None:
-        others = turn.memories(Member, MEMBER, parent=group.key)
-        if any(not m.recovered for m in others):
-            return  # the rest of the group still waits for its first message
-    members = turn.memories(Member, MEMBER, parent=group.key)
-    due = due_after_recovery(group, members, options, due_at, turn.now)
-    write_group(turn, group, due)
-    if due <= turn.now:
-        turn.flush.append(group.key)
-
-
-def _recover_digested(turn: Turn, incident: Incident, event: Event, how: str, knowing: set[str]) -> set[str]:
-    """Tell that something is over of which a digest told, but for `knowing` channels; the channels that hear of it."""
-    channels = set()
-    for cell, rest in zip(
-        turn.tx.cells(DIGESTED, subject=incident.key),
-        turn.memories(Digested, DIGESTED, subject=incident.key),
-        strict=True,
-    ):
-        turn.tx.drop(DIGESTED, cell.key)
-        if rest.channel in knowing:
-            continue
-        options = turn.policy.options(rest.to.route)
-        if not options.recover.notice or how not in options.recover.on:
-            reason = "recoveries of this sort are not told on this route"
-            turn.suppress(event.id, "recover", reason, rule=rest.to.route, route=rest.to.route, channel=rest.channel)
-            continue
-        channels.add(rest.channel)
-        if options.digest is None:  # it was the end of a window that told of it
-            planned = Planned(
-                rest.channel, rest.to.route, Action.RECOVER, rest.to.template, Why.ALL_RECOVERED,
-                incident=rest.case_key, opened_at=rest.member.since,
-            )  # fmt: skip
-            turn.plan(event, planned, incident.number)
-            continue
-        target = Target(rest.channel, rest.to.route, rest.to.template, options)
-        case = Case(event, rest.case_key, target, incident)
-        collect(turn, case, turn.now + options.digest.every)
-        key = join("digest", rest.to.route, "")
-        member = turn.memory(Member, MEMBER, join(key, rest.case_key))
-        if member is not None:
-            state, text = rest.member.state, rest.member.text
-            write_member(turn, replace(member, recovered=how, state=state, text=text))
-    return channels

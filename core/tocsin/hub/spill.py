@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -144,16 +146,28 @@ class Spill:
 
 @contextmanager
 def _held(path: Path, flags: int) -> Iterator[int]:
-    """The file at `path`, for one user at a time; not one that was set aside, or removed, while it was waited for."""
+    """The file at `path`, for one user at a time; not one that was set aside, or removed, while it was waited for.
+
+    Raises PermissionError for what somebody else has put in its place: the folder of temporary files is everybody's.
+    """
     while True:
-        handle = os.open(path, flags, 0o600)
+        handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
         try:
+            if not _is_ours(os.fstat(handle), path.parent.stat(), path.parent.parent.stat()):
+                raise PermissionError(errno.EPERM, "another user has put it there; set TOCSIN_SPILL_DIR")
             fcntl.flock(handle, fcntl.LOCK_EX)
             if _is_at(handle, path):
                 yield handle
                 return
         finally:
             os.close(handle)
+
+
+def _is_ours(file: os.stat_result, folder: os.stat_result, above: os.stat_result) -> bool:
+    """Whether a spill file can be relied on: it is this user's, or nobody else could put one into that folder."""
+    user = os.geteuid()
+    safe = not folder.st_mode & stat.S_IWOTH and (folder.st_uid in (user, 0) or not above.st_mode & stat.S_IWOTH)
+    return stat.S_ISREG(file.st_mode) and (file.st_uid == user or safe)
 
 
 def _is_at(handle: int, path: Path) -> bool:

@@ -39,7 +39,8 @@ class Hooks(GuardedCalls):
         self._pm = catalog.pm
         self._calls: dict[str, tuple[_Call, ...]] = {}
         self._chains: dict[tuple[str, tuple[str, ...]], tuple[_Observer, ...]] = {}
-        self._heard: dict[str, dict[tuple[str, ...], bool]] = {"flow": {}, "task": {}}
+        self._heard_of_flows: dict[tuple[str, ...], bool] = {}
+        self._heard_of_tasks: dict[tuple[str, ...], bool] = {}
         self._whose: dict[_Observer, tuple[str, str]] = {}
         self._proposes = self._enriches = self._routes = False
         catalog.tell(self)
@@ -87,12 +88,14 @@ class Hooks(GuardedCalls):
     def observes(self, subject: str, state_family: tuple[str, ...]) -> bool:
         """Whether any plugin wants to hear, or replace, a change into such a state."""
         try:
-            return self._heard[subject][state_family]  # emptied with each change: asked for every state of every task
+            # emptied with each change: asked for every state of every task
+            return (self._heard_of_tasks if subject == "task" else self._heard_of_flows)[state_family]
         except KeyError:
             return self._finds(subject, state_family)
 
     def _finds(self, subject: str, state_family: tuple[str, ...]) -> bool:
-        known = self._heard[subject]  # before looking: with a change meanwhile, this is what nobody asks any more
+        # before looking: with a change meanwhile, this is what nobody asks any more
+        known = self._heard_of_tasks if subject == "task" else self._heard_of_flows
         heard = bool(self._chain(subject, state_family) or self._impls("tocsin_propose_state") or self._routes)
         known[state_family] = heard
         return heard
@@ -100,7 +103,7 @@ class Hooks(GuardedCalls):
     def refresh(self) -> None:
         """See `GuardedCalls.refresh`."""
         super().refresh()
-        self._heard = {"flow": {}, "task": {}}
+        self._heard_of_flows, self._heard_of_tasks = {}, {}
 
     @property
     def proposes(self) -> bool:
@@ -248,19 +251,26 @@ class Hooks(GuardedCalls):
                 self._made(plugin, "tocsin_startup", started, None)
 
     def channel_types(self) -> tuple[dict[str, ChannelType], dict[str, str]]:
-        """The channel types by name; and, by name, what is wrong with those that two plugins provide."""
+        """The channel types by name; and, by name, what is wrong with those that two plugins provide.
+
+        Those are not among the first: which of the two is meant, only the operator can say, and each is given the
+        channel's secrets.
+        """
         found: dict[str, ChannelType] = {}
-        provider: dict[str, str] = {}
-        clashes: dict[str, str] = {}
+        providers: dict[str, list[str]] = {}
         for plugin, answer in self._ask("tocsin_channel_types", answers.items):
             for kind in answer:
                 if not isinstance(kind, ChannelType):
                     _log.error("plugin '%s': tocsin_channel_types %s", plugin, JunkError(kind, "ChannelType"))
-                elif kind.name in found:
-                    clashes[kind.name] = f"provided by both plugin '{provider[kind.name]}' and plugin '{plugin}'"
                 else:
-                    found[kind.name], provider[kind.name] = kind, plugin
-        return found, clashes
+                    found.setdefault(kind.name, kind)
+                    providers.setdefault(kind.name, []).append(plugin)
+        several = {name: plugins for name, plugins in providers.items() if len(set(plugins)) > 1}
+        clashes = {
+            name: f"provided by both plugin '{first}' and plugin '{second}'; block one of them in [plugins]"
+            for name, (first, second, *_) in several.items()
+        }
+        return {name: kind for name, kind in found.items() if name not in clashes}, clashes
 
     def channel_types_of(self, plugin: str) -> tuple[ChannelType, ...]:
         """The channel types that one plugin provides."""

@@ -96,7 +96,8 @@ def frames_of_others() -> Iterator[None]:
     """Let the frames of other threads be looked at within.
 
     Up to Python 3.11 a frame that is looked at for the first time is made for it. If garbage is collected just then,
-    and what is collected lets other threads run, that frame may be gone, and the process dies of it.
+    and what is collected lets other threads run, that frame may be gone, and the process dies of it. Or it hangs for
+    good: to list the frames Python holds a lock which a thread that begins waits for, without letting others run.
     """
     collects = gc.isenabled()
     gc.disable()

@@ -35,7 +35,7 @@ VARIABLE = "TOCSIN_HOOK_DEADLINE"
 """The environment variable that says how long a call may take."""
 
 TRIES = 5
-"""How often a call is struck that goes on all the same."""
+"""After how many strikes a call that goes on all the same is said to hold its thread up; it is struck on."""
 
 _LOOKS = 10  # within the time that a call may take
 _SELDOM = 1.0  # seconds between two looks, at most
@@ -232,9 +232,8 @@ class Watchdog:
         call.tries += 1
         if call.tries == 1:
             call.owner.give_up(call.plugin, call.hook)
-        if call.tries <= TRIES:
-            self._strike(thread, call)
-        elif call.tries == TRIES + 1:
+        self._strike(thread, call)  # for as long as it lasts: what holds the strike off, a handler of a signal, may end
+        if call.tries == TRIES + 1:
             text = f"{call.told} and cannot be ended; the thread '{_name(thread)}' is held up until it does come back"
             # on a thread of its own, for what hangs may hold a lock of the logs
             threading.Thread(target=_cry, args=(call.owner, text), name="tocsin-watchdog-says", daemon=True).start()

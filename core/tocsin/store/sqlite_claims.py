@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from heapq import merge
 from typing import Any
 
-from tocsin.store.lanes import LANE_PATIENCE, LOOKED_AT
+from tocsin.store.lanes import LANE_PATIENCE, LOOKED_AT, to_claim
 from tocsin.store.records import Leased, from_micros, to_micros
 from tocsin.store.rows import CLAIMED, SET_BACK, TURN, leased
 from tocsin.store.sqlite_lanes import BEFORE, BEHIND, FIRST_OR_PATIENT, lanes_at, park, put_together
@@ -74,16 +74,7 @@ def _to_claim(
     heads, held = _heads(db, now=now, limit=limit, but=but, expired=expired)
     if held:
         park(db, held)
-    numbers: dict[int, None] = {}  # each once, in their order
-    gone: set[int] = set()  # an old head is no longer waited for, so that one lane may have several
-    for number, thread, channel, crowded in heads:
-        if number in gone:
-            continue
-        claimed, dropped = put_together(db, number, thread, channel, now) if crowded else (number, ())
-        gone.update(dropped)
-        if claimed is not None:
-            numbers[claimed] = None
-    return [number for number in numbers if number not in gone]  # one that was to go may be told by a later one
+    return to_claim(heads, lambda head, thread, channel: put_together(db, head, thread, channel, now))
 
 
 def _heads(

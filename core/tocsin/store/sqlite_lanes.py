@@ -34,6 +34,17 @@ _YOUNGEST_BEFORE = (
     "SELECT max(began) FROM (SELECT coalesce(o.since, o.created_at) AS began FROM deliveries AS d JOIN deliveries AS o"
     f" WHERE d.number = ? AND {_BESIDE} AND o.number < d.number ORDER BY o.number DESC LIMIT {NEAR})"
 )
+_BEHIND = (
+    f"FROM deliveries AS o WHERE o.thread = ?1 AND o.thread != '' AND o.channel = ?2 AND o.{_UNENDED}"
+    " AND o.number > ?3 ORDER BY o.number"
+)
+_WAKE = (
+    "UPDATE deliveries SET held_until = NULL WHERE held_until IS NOT NULL AND number IN"
+    f" (SELECT o.number {_BEHIND} LIMIT CASE WHEN"
+    " (SELECT coalesce(since, created_at) FROM deliveries WHERE number = ?3)"
+    f" > (SELECT coalesce(o.since, o.created_at) {_BEHIND} LIMIT 1) THEN {NEAR} ELSE 1 END)"
+)
+"""The next in the lane is due; if what ended began later, as one that was revived, it held up others, too."""
 
 
 def lanes_at(db: sqlite3.Connection, at: int) -> Lanes:
@@ -55,12 +66,7 @@ def park(db: sqlite3.Connection, held: Mapping[int, int]) -> None:
 
 def wake(db: sqlite3.Connection, ended: Iterable[tuple[str, str, int]]) -> None:
     """What was put off behind deliveries that have ended is due: each given by its thread, channel and number."""
-    db.executemany(
-        "UPDATE deliveries SET held_until = NULL WHERE held_until IS NOT NULL AND number = (SELECT number"
-        f" FROM deliveries WHERE thread = ? AND thread != '' AND channel = ? AND number > ? AND {_UNENDED}"
-        " ORDER BY number LIMIT 1)",
-        ended,
-    )
+    db.executemany(_WAKE, ended)
 
 
 def put_together(

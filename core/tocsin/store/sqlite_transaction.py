@@ -42,6 +42,8 @@ class SqliteTransaction:
         """The keys of incidents that were opened."""
         self.closed = False
         """Whether an incident was closed."""
+        self._placed: dict[tuple[str, str], tuple[str, str, int | None]] = {}
+        """Where the documents that were looked at stand in the indices, by kind and key: parent, subject, due."""
 
     # ------------------------------------------------------------ events
 
@@ -91,10 +93,7 @@ class SqliteTransaction:
         closed = None if incident.closed_at is None else to_micros(incident.closed_at)
         self.closed |= closed is not None
         if incident.number is not None:
-            self._db.execute(
-                "UPDATE incidents SET closed_at = ?, body = ? WHERE number = ?",
-                (closed, dump(incident), incident.number),
-            )
+            self._change(incident.number, closed, dump(incident))
             return incident
         self.opened.append(incident.key)
         cursor = self._db.execute(
@@ -102,6 +101,13 @@ class SqliteTransaction:
             (incident.key, to_micros(incident.opened_at), closed, dump(incident)),
         )
         return replace(incident, number=cursor.lastrowid)
+
+    def _change(self, number: int, closed: int | None, body: str) -> None:
+        if closed is None:  # as most stay: then the index of the open ones is not written
+            query = "UPDATE incidents SET body = ? WHERE number = ? AND closed_at IS NULL"
+            if self._db.execute(query, (body, number)).rowcount:
+                return
+        self._db.execute("UPDATE incidents SET closed_at = ?, body = ? WHERE number = ?", (closed, body, number))
 
     # ------------------------------------------------------------ deliveries
 
@@ -148,7 +154,7 @@ class SqliteTransaction:
     def cell(self, kind: str, key: str) -> Cell | None:
         """See `Transaction.cell`."""
         row = self._db.execute(f"{_CELL} WHERE kind = ? AND key = ?", (kind, key)).fetchone()
-        return None if row is None else _cell(row)
+        return None if row is None else self._cell(row)
 
     def documents(self, names: Sequence[tuple[str, str]]) -> list[Cell]:
         """See `Transaction.documents`."""
@@ -157,7 +163,7 @@ class SqliteTransaction:
         rows = self._db.execute(
             " UNION ALL ".join([f"{_CELL} WHERE kind = ? AND key = ?"] * len(wanted)), list(chain.from_iterable(wanted))
         )
-        return [_cell(row) for row in rows]
+        return [self._cell(row) for row in rows]
 
     def cells(self, kind: str, *, parent: str | None = None, subject: str | None = None) -> list[Cell]:
         """See `Transaction.cells`."""
@@ -174,34 +180,43 @@ class SqliteTransaction:
             )
         else:
             rows = self._db.execute(f"{_CELL} WHERE kind = ? ORDER BY key", (kind,))
-        return [_cell(row) for row in rows]
+        return [self._cell(row) for row in rows]
 
     def due_cells(self, *, now: datetime, limit: int) -> list[Cell]:
         """See `Transaction.due_cells`."""
         rows = self._db.execute(
             f"{_CELL} WHERE due_at <= ? ORDER BY due_at, kind, key LIMIT ?", (to_micros(now), limit)
         )
-        return [_cell(row) for row in rows]
+        return [self._cell(row) for row in rows]
 
     def put(self, cell: Cell) -> None:
-        """See `Transaction.put`."""
-        self._db.execute(
-            "INSERT INTO cells (kind, key, parent, subject, due_at, body) VALUES (?, ?, ?, ?, ?, ?)"
-            " ON CONFLICT (kind, key) DO UPDATE SET parent = excluded.parent, subject = excluded.subject,"
-            " due_at = excluded.due_at, body = excluded.body",
-            (
-                cell.kind,
-                cell.key,
-                cell.parent,
-                cell.subject,
-                None if cell.due_at is None else to_micros(cell.due_at),
-                cell.body,
-            ),
-        )
+        """See `Transaction.put`. An index is written only where the document moves in it."""
+        name, due = (cell.kind, cell.key), None if cell.due_at is None else to_micros(cell.due_at)
+        placed, place = self._placed.get(name), (cell.parent, cell.subject, due)
+        self._placed[name] = place
+        if placed == place:
+            self._db.execute("UPDATE cells SET body = ? WHERE kind = ? AND key = ?", (cell.body, *name))
+        elif placed is not None and placed[:2] == place[:2]:
+            self._db.execute(
+                "UPDATE cells SET due_at = ?, body = ? WHERE kind = ? AND key = ?", (due, cell.body, *name)
+            )
+        else:
+            self._db.execute(
+                "INSERT INTO cells (kind, key, parent, subject, due_at, body) VALUES (?, ?, ?, ?, ?, ?)"
+                " ON CONFLICT (kind, key) DO UPDATE SET parent = excluded.parent, subject = excluded.subject,"
+                " due_at = excluded.due_at, body = excluded.body",
+                (*name, *place, cell.body),
+            )
 
     def drop(self, kind: str, key: str) -> None:
         """See `Transaction.drop`."""
         self._db.execute("DELETE FROM cells WHERE kind = ? AND key = ?", (kind, key))
+        self._placed.pop((kind, key), None)
+
+    def _cell(self, row: tuple[Any, ...]) -> Cell:
+        kind, key, parent, subject, due_at, body = row
+        self._placed[kind, key] = parent, subject, due_at
+        return Cell(kind, key, body, parent, subject, None if due_at is None else from_micros(due_at))
 
 
 def _incident(row: tuple[Any, ...]) -> Incident:
@@ -213,8 +228,3 @@ def _incident(row: tuple[Any, ...]) -> Incident:
         opened_at=from_micros(opened_at),
         closed_at=None if closed_at is None else from_micros(closed_at),
     )
-
-
-def _cell(row: tuple[Any, ...]) -> Cell:
-    kind, key, parent, subject, due_at, body = row
-    return Cell(kind, key, body, parent, subject, None if due_at is None else from_micros(due_at))

@@ -192,10 +192,16 @@ class Types:
         return [ChannelType(name, ChannelConfig, lambda _: Pager(Receipt())) for name in self.names]
 
 
-def test_a_channel_type_that_two_plugins_provide_names_both() -> None:
+def test_a_channel_type_that_two_plugins_provide_is_neithers_and_names_both() -> None:
     found, clashes = hooks_of(Types("pager", "horn"), Types("pager")).channel_types()
-    assert set(found) == {"pager", "horn"}
-    assert clashes == {"pager": "provided by both plugin 'plugin1' and plugin 'plugin0'"}
+    assert set(found) == {"horn"}
+    both = "provided by both plugin 'plugin1' and plugin 'plugin0'; block one of them in [plugins]"
+    assert clashes == {"pager": both}
+
+
+def test_a_plugin_that_names_a_channel_type_twice_provides_it() -> None:
+    found, clashes = hooks_of(Types("pager", "pager")).channel_types()
+    assert (set(found), clashes) == ({"pager"}, {})
 
 
 def test_start_up_is_told_once_to_each_plugin() -> None:

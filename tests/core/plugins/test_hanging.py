@@ -391,7 +391,7 @@ class Stubborn:
     """Goes on, whatever is raised, until it is let go."""
 
     def __init__(self) -> None:
-        self.let_go = threading.Event()
+        self.let_go, self.goes_on = threading.Event(), threading.Event()
         self.swallowed = 0
 
     def __call__(self) -> None:
@@ -401,6 +401,8 @@ class Stubborn:
                     time.sleep(0.001)
             except BaseException:
                 self.swallowed += 1
+                if self.swallowed > watching.TRIES + 1:
+                    self.goes_on.set()
 
 
 def held_up(hooks: Hooks, let_go: Callable[[], Any]) -> list[Any]:
@@ -433,8 +435,12 @@ HELD_UP = (
 def test_one_that_swallows_whatever_is_raised_is_said_to_hold_its_thread_up(told: Callable[[], list[str]]) -> None:
     stubborn, after = Stubborn(), Observer()
     hooks = hooks_of(Observer(), Observer(stubborn), after)
-    assert held_up(hooks, stubborn.let_go.set) == [19_999_900_000]
-    assert stubborn.swallowed == watching.TRIES
+
+    def let_go() -> None:
+        assert stubborn.goes_on.wait(20), "it is struck for as long as it lasts"
+        stubborn.let_go.set()
+
+    assert held_up(hooks, let_go) == [19_999_900_000]
     assert HELD_UP in told()
     assert after.heard == 1
 
@@ -560,13 +566,15 @@ def test_what_the_handler_of_another_signal_does_meanwhile_is_done_to_its_end(
 ) -> None:
     done: list[int] = []
 
+    given_up = threading.Event()
+
     def write_down(number: int, frame: object) -> None:
-        for _ in range(30):
-            time.sleep(0.01)
+        assert given_up.wait(20)  # for longer than the watchdog has hope
         done.append(number)
 
     handle(signal.SIGUSR1, write_down)
     hooks = hooks_of(Observer(lambda: signal.raise_signal(signal.SIGUSR1), naps))
+    hooks.on_hung = lambda text: given_up.set() if "cannot be ended" in text else None
     hooks.observe(sample_event())
     assert done == [signal.SIGUSR1]
     assert hooks.catalog.hung
