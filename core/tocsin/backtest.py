@@ -16,9 +16,10 @@ from tocsin.settings.implies import implies
 from tocsin.simulate import Sent, Simulation
 from tocsin_hooks.events import Event
 from tocsin_hooks.filters import Filter, any_of
+from tocsin_hooks.messages import Why
 
 LAST_STRETCH = timedelta(hours=24)
-"""How long after the last event what is due is still done, such as digests and reminders."""
+"""How long after the end what waits is still told, such as groups and digests; no reminders, and no missed runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +70,16 @@ def backtest(
     new: Config,
     *,
     since: datetime,
+    until: datetime | None = None,
     silences: Sequence[Silence] = (),
     route: str | None = None,
     channel: str | None = None,
 ) -> Comparison:
     """Replay `events`, which come in the order of their times, through both configs, and compare what they send.
 
-    It begins `since` a time with nothing open. What watches reported is left out, and what tocsin said of itself: the
-    watches of the configs report by themselves. With `route` or `channel`, only messages of it count. Memory grows with
+    It begins `since` a time with nothing open, and ends `until` another, by default with the last event; what waits
+    then is told. What watches reported is left out, and what tocsin said of itself: the watches of the configs report
+    by themselves. With `route` or `channel`, only messages of it count. Memory grows with
     what differs, and with the events that are routed, not with all of them.
     """
     before, after = _Replay(present, since, silences), _Replay(new, since, silences)
@@ -86,7 +89,7 @@ def backtest(
             if event.source not in (WATCH, OWN):
                 count += 1
                 differences.note(before.take(event), after.take(event))
-        differences.note(before.finish(), after.finish())
+        differences.note(before.finish(until), after.finish(until))
     finally:
         before.close()
         after.close()
@@ -108,10 +111,14 @@ class _Replay(Simulation):
         self.publish(event)
         return self._given_away()
 
-    def finish(self) -> list[Sent]:
-        """What is sent in the last stretch."""
+    def finish(self, until: datetime | None) -> list[Sent]:
+        """What is sent until then, and what waits at that time."""
+        if until is not None and until > self.now:
+            self.advance_to(until)
+        sent = self._given_away()
         self.advance(LAST_STRETCH)
-        return self._given_away()
+        late = self._given_away()
+        return sent + [each for each in late if each.reason != Why.REPEAT and each._stored.event.source != WATCH]
 
     def close(self) -> None:
         """Let go of the store."""

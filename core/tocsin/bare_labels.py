@@ -9,7 +9,7 @@ from typing import Any
 
 import pendulum
 
-from tocsin.clock import ManualClock
+from tocsin.clock import Clock
 from tocsin_hooks.durations import parse_duration
 from tocsin_hooks.errors import TocsinError
 from tocsin_hooks.events import Event, ExceptionSummary
@@ -65,7 +65,7 @@ _TEXTS = (
 _NUMBERS = ("attempt", "max_attempts", "loop_count", "map_index", "blocks")
 
 
-def event_of(labels: Mapping[str, Any], clock: ManualClock) -> Event:
+def event_of(labels: Mapping[str, Any], clock: Clock) -> Event:
     """An event with these labels. What is no field of an event becomes a label of its own, `params.x` a parameter.
 
     What `Event.to_dict` wrote gives that event. Raises TocsinError for a value that a field cannot hold.

@@ -44,6 +44,7 @@ from tocsin.plugins.catalog import Catalog
 from tocsin.routing.compose import compose
 from tocsin.routing.silences import Silence
 from tocsin.settings import Config, load, plugin_settings
+from tocsin.settings.plain import toml_of
 from tocsin.settings.source import Source, find, source_of_text
 from tocsin.store.records import Incident, Sent as StoredSent, StoreError, Suppression
 from tocsin.store.sqlite import SqliteStore
@@ -86,6 +87,11 @@ class Sent:
         return self.incident
 
     @property
+    def key(self) -> str:
+        """The same as `incident`."""
+        return self.incident
+
+    @property
     def group_labels(self) -> Mapping[str, str]:
         """The same as `group`."""
         return self.group
@@ -104,11 +110,14 @@ class Sent:
 class Simulation:
     """The hub of a config, with a store in memory and a clock of its own: deterministic, sleeps never, sends nothing.
 
-    `config` is the text of a config, a `Path` to one (a text of one line counts as a path), or a `Config`. Labels that
-    tocsin's events do not have may be used. Raises ConfigError with every mistake of the config.
+    `config` is the text of a config, a `Path` to one (a text of one line counts as a path), a dictionary that says the
+    same, or a `Config`. Labels that no event of tocsin has may be used. Raises ConfigError with all mistakes of the
+    config.
     """
 
-    def __init__(self, config: Config | Source | str | Path, *, start: Moment = "2024-01-01T12:00:00Z") -> None:
+    def __init__(
+        self, config: Config | Source | Mapping[str, Any] | str | Path, start: Moment = "2024-01-01T12:00:00Z"
+    ) -> None:
         self.clock = ManualClock(moment(start))
         self.config = config if isinstance(config, Config) else _load(config)
         self.sent: list[Sent] = []
@@ -164,6 +173,8 @@ class Simulation:
         result, count = operations.acknowledge(self._outbox, what, by=by, now=self.now)
         self._do([result])
         return count
+
+    ack = acknowledge
 
     def silence(
         self,
@@ -263,7 +274,7 @@ class Simulation:
         return tuple(dict.fromkeys((own, *keys)))
 
 
-def _load(config: Source | str | Path) -> Config:
+def _load(config: Source | Mapping[str, Any] | str | Path) -> Config:
     source = _source(config)
     known = facts(ManualClock(), _no_store, plugin_settings(source))
     return load(
@@ -277,9 +288,11 @@ def _load(config: Source | str | Path) -> Config:
     )
 
 
-def _source(config: Source | str | Path) -> Source:
+def _source(config: Source | Mapping[str, Any] | str | Path) -> Source:
     if isinstance(config, Source):
         return config
+    if isinstance(config, Mapping):
+        return source_of_text(toml_of(config))
     if isinstance(config, str) and ("\n" in config or "=" in config or not config.strip()):
         return source_of_text(config)
     source = find(config, environ={}, cwd=Path.cwd())

@@ -45,12 +45,28 @@ class _Lines(logging.Handler):
         try:
             text = record.getMessage()
         except Exception:  # a record whose arguments do not fit its text must not end the command
-            text = str(record.msg)
+            text = _told(record.msg)
         if record.exc_info and (error := record.exc_info[1]) is not None:
-            text += f": {type(error).__name__}" + (f": {error}" if str(error) else "")
+            told = _told(error)
+            text += f": {type(error).__name__}" + (f": {told}" if told else "")
             if self._verbose:
                 text += "\n" + "".join(traceback.format_exception(error)).rstrip()
         report(record.levelname, text)
+
+
+def _told(thing: object) -> str:
+    """The text of something, which may be of a class that has none: to log it must not end what goes on.
+
+    >>> class Mute(Exception):
+    ...     def __str__(self) -> str:
+    ...         raise RuntimeError
+    >>> _told(Mute()), _told(ValueError("no such row"))
+    ('<a text that cannot be had>', 'no such row')
+    """
+    try:
+        return str(thing)
+    except Exception:
+        return "<a text that cannot be had>"
 
 
 @contextmanager

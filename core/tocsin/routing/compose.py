@@ -8,7 +8,7 @@ from tocsin.routing import compose_group as group
 from tocsin.routing.envelope import Envelope, local_time
 from tocsin.routing.severity import severity
 from tocsin.routing.templates import Filters, render, template_data
-from tocsin.routing.words import after, blocked_tasks, one_line, outage, reason_of
+from tocsin.routing.words import after, blocked_tasks, one_line, outage, reason_of, subject_of
 from tocsin_hooks.durations import format_duration
 from tocsin_hooks.events import Event
 from tocsin_hooks.messages import Action, Link, Message, Why
@@ -83,7 +83,7 @@ def _worded(event: Event, envelope: Envelope, template: Template | None) -> tupl
 
 def headline(event: Event, envelope: Envelope) -> str:
     """The title for one event: what happened, to what, and which try it was or how long it lasts."""
-    subject = event.subject
+    subject, state = subject_of(event), event.state or "open"
     if envelope.action is Action.TEST:
         return f"Test message from tocsin to channel '{envelope.channel}'"
     if envelope.reason == Why.FLAPPING:
@@ -91,15 +91,17 @@ def headline(event: Event, envelope: Envelope) -> str:
         return f"Flapping: {subject}{often}"
     if envelope.reason == Why.CALM:
         well = envelope.action is Action.RECOVER or event.is_a("Success")
-        return f"Calm again: {subject} {'has recovered' if well else f'is {event.state}'}"
+        return f"Calm again: {subject} {'has recovered' if well else f'is {state}'}"
     if envelope.acknowledges:
         return f"Acknowledged by {one_line(envelope.acknowledged_by)[:80]}: {subject}"
     if envelope.action is Action.RECOVER:
         return f"Recovered: {subject}{after(event, envelope)}"
     tries = f" (attempt {event.attempt} of {event.max_attempts})" if event.max_attempts > 1 else ""
     if envelope.reminds and (lasting := outage(event, envelope, at_least=1.0)):
-        return f"Still {event.state}: {subject} for {lasting}"
-    return f"Still {event.state}: {subject}" if envelope.action is Action.REPEAT else f"{event.state}: {subject}{tries}"
+        return f"Still {state}: {subject} for {lasting}"
+    if envelope.action is Action.REPEAT:
+        return f"Still {state}: {subject}"
+    return (f"{state}: {subject}" if event.state else subject or "Event") + tries
 
 
 def _within(envelope: Envelope) -> str:

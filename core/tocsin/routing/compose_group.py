@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tocsin.routing.envelope import Envelope, local_time
 from tocsin.routing.severity import is_trouble
-from tocsin.routing.words import after, blocked_tasks, counted, one_line, outage, reason_of, time_of
+from tocsin.routing.words import after, blocked_tasks, counted, one_line, outage, reason_of, subject_of, time_of
 from tocsin_hooks.durations import format_duration
 from tocsin_hooks.events import Event
 from tocsin_hooks.messages import Action, Item, Why
@@ -107,9 +107,9 @@ def _names(envelope: Envelope, number: int) -> str:
 
 def body(event: Event, envelope: Envelope) -> str:
     """The text: a line for each item, what is open first, as many as fit; and how many more there are."""
-    head = [f"{event.subject} blocks {blocked}"] if (blocked := _blocked(event, envelope)) else []
+    head = [f"{subject_of(event)} blocks {blocked}"] if (blocked := _blocked(event, envelope)) else []
     if not envelope.items:
-        last = ": ".join(part for part in (event.state, event.subject, one_line(reason_of(event))) if part)
+        last = ": ".join(part for part in (event.state, subject_of(event), one_line(reason_of(event))) if part)
         return "\n".join([*head, cut(f"The last: {last}" if envelope.reason in _COLLECTED else last, _LINE)])
     total = tally(event, envelope).total
     above = sum(len(line) + 1 for line in (*head, envelope.say[: TEXT_CAP // 2]))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from tocsin.routing.index import RouteIndex
 from tocsin.settings.alerts import RouteOptions
 from tocsin_hooks.events import Event
-from tocsin_hooks.filters import Filter
+from tocsin_hooks.filters import FLAG_LABELS, Filter, Opaque, Ref
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class Route:
     """How it sends, with all that it inherits."""
     respects: bool = False
     """Of a route from code: whether a route of the config that stops keeps it from acting."""
+    problems_only: bool = False
+    """Whether it tells incidents, and nothing said of it, or of those above it, asks for any other event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,28 @@ DEFAULTS = "defaults"
 """The name under which `[defaults]` acts."""
 
 
+STATE_LABELS = FLAG_LABELS - {"is_flow", "is_task", "has_cause", "will_retry"} | {"state", "old_state"}
+"""What a filter reads that asks for states."""
+
 _WORTH_AN_INDEX = 8  # routes; fewer are tried as fast as they are looked up
+
+
+def asks_for(tree: Filter, labels: frozenset[str]) -> bool:
+    """Whether a filter reads one of `labels`; nobody knows what Python reads.
+
+    >>> from tocsin_hooks.filters import when
+    >>> [asks_for(when(text), STATE_LABELS) for text in ("flow=etl and is_failed", "flow=etl")]
+    [True, False]
+    """
+    return bool(tree.labels() & labels) or _is_partly_python(tree)
+
+
+def _is_partly_python(tree: Filter) -> bool:
+    return any(
+        isinstance(node, Opaque)
+        or (isinstance(node, Ref) and node.target is not None and _is_partly_python(node.target))
+        for node in tree.walk()
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +136,9 @@ class Router:
         Those that respect the config do not.
         """
         acting, is_stopped = self._acting(self._candidates(event), event, self.default_send, self.default_template)
-        if not acting and self.default_send and self._is_for_defaults(event):
+        if any(act.route.problems_only for act in acting) and not self._could_open(event):
+            acting = [act for act in acting if not (act.route.problems_only and act.send)]
+        elif not acting and self.default_send and self._could_open(event):
             acting.append(_Acting(self._defaults, self.default_send, self.default_template))
         wanted = [route for route in extra if route.filter is None or route.filter.matches(event)]
         stopped = [route for route in wanted if is_stopped and route.respects]
@@ -136,8 +161,15 @@ class Router:
         """Whether a route of the config keeps those of code from acting that respect it."""
         return self._acting(self._candidates(event), event, (), "")[1]
 
-    def _is_for_defaults(self, event: Event) -> bool:
-        return not event.state or self.opens is None or self.opens.matches(event)
+    def _could_open(self, event: Event) -> bool:
+        """Whether an event opens an incident, or is of a sort of which `opens` says nothing."""
+        if self.opens is None or (not event.state and self._opens_by_state):
+            return True
+        return self.opens.matches(event)
+
+    @cached_property
+    def _opens_by_state(self) -> bool:
+        return self.opens is not None and self.opens.labels() <= STATE_LABELS and not _is_partly_python(self.opens)
 
     @cached_property
     def _defaults(self) -> Route:
@@ -145,22 +177,12 @@ class Router:
 
     def filters(self) -> Iterator[Filter | None]:
         """The filters of all routes."""
-        waiting = list(self.routes)
-        while waiting:
-            route = waiting.pop()
-            waiting += route.children
-            yield route.filter
+        return (route.filter for route in self._every_route())
 
     @cached_property
     def options(self) -> dict[str, RouteOptions]:
         """The options of every route, by its name; of the defaults as well."""
-        found = {DEFAULTS: self.default_options}
-        waiting = list(self.routes)
-        while waiting:
-            route = waiting.pop()
-            found[route.name] = route.options
-            waiting += route.children
-        return found
+        return {DEFAULTS: self.default_options} | {route.name: route.options for route in self._every_route()}
 
     def _acting(
         self, routes: Sequence[Route], event: Event, send: tuple[str, ...], template: str
@@ -182,15 +204,35 @@ class Router:
         """What each route makes of `event`, in file order, children below their parents."""
         verdicts: list[Verdict] = []
         self._explain(self.routes, event, self.default_send, 0, "", verdicts)
+        if not self._could_open(event):
+            verdicts = [self._of_no_problem(verdict) for verdict in verdicts]
         claimed = any(v.verdict == "acts" for v in verdicts)
         if claimed or not self.default_send:
             reason = "a route claims the event" if claimed else "no default channels"
             verdicts.append(Verdict(DEFAULTS, 0, "no match", reason))
-        elif self.opens is not None and not self._is_for_defaults(event):
+        elif self.opens is not None and not self._could_open(event):
             verdicts.append(Verdict(DEFAULTS, 0, "no match", f"opens no incident: {self.opens.to_text()}"))
         else:
             verdicts.append(Verdict(DEFAULTS, 0, "acts", "no route claims the event", self.default_send))
         return verdicts
+
+    def _of_no_problem(self, found: Verdict) -> Verdict:
+        """A verdict on an event that opens no incident."""
+        if found.verdict != "acts" or not found.channels or found.route not in self._problem_routes:
+            return found
+        reason = "the event opens no incident, and 'when' asks for no state; mode = \"event\" tells all events"
+        return replace(found, verdict="no match", reason=reason, channels=())
+
+    @cached_property
+    def _problem_routes(self) -> frozenset[str]:
+        return frozenset(route.name for route in self._every_route() if route.problems_only)
+
+    def _every_route(self) -> Iterator[Route]:
+        waiting = list(self.routes)
+        while waiting:
+            route = waiting.pop()
+            waiting += route.children
+            yield route
 
     def _explain(
         self,

@@ -12,6 +12,7 @@ from tocsin_hooks.text import cut
 
 _NAME = 60
 _BLOCKED = 5
+_LABELS = 4
 
 
 def one_line(text: str) -> str:
@@ -21,6 +22,19 @@ def one_line(text: str) -> str:
     'a b'
     """
     return " ".join(text.split())
+
+
+def subject_of(event: Event) -> str:
+    """What an event is about: its flow and task; of one that has none, such as an alert from elsewhere, its labels.
+
+    >>> from tocsin_hooks.testing import sample_event
+    >>> subject_of(sample_event(flow="", task="", map_index=None, labels={"instance": "a", "alertname": "DiskFull"}))
+    'alertname=DiskFull, instance=a'
+    """
+    if event.subject:
+        return event.subject
+    named = [f"{name}={cut(one_line(value), _NAME)}" for name, value in sorted(event.labels.items()) if value]
+    return ", ".join(named[:_LABELS])
 
 
 def reason_of(event: Event) -> str:

@@ -34,7 +34,8 @@ def is_one_always_open(windows: Sequence[Window]) -> bool:
     >>> is_one_always_open([office, night]), is_one_always_open([office])
     (True, False)
     """
-    weekly = [window for window in windows if not (window.days or window.months or window.years)]
+    dated = [window for window in windows if window.days or window.months or window.years]
+    weekly = [window for window in windows if (window.times or window.weekdays) and window not in dated]
     zones = {window.timezone for window in weekly}
     return any(
         len(frozenset[int]().union(*(_week(window) for window in weekly if window.timezone == zone))) == 7 * _MINUTES

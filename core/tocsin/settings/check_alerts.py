@@ -12,6 +12,7 @@ from tocsin.settings.alerts import CONDITIONS, WatchKind
 from tocsin.settings.calendar_values import shortest_gap
 from tocsin.settings.document import Document
 from tocsin.settings.issues import Problem, nearest
+from tocsin.settings.known_labels import SeenLabels
 from tocsin.settings.locate import KeyPath
 from tocsin.settings.models import File
 from tocsin.settings.paths import at
@@ -26,6 +27,14 @@ def alert_problems(document: Document, file: File) -> list[Problem]:
         *_watch_problems(document, file),
         *_escalation_problems(document, file),
     ]
+
+
+def unseen_flows(document: Document, file: File, seen: SeenLabels) -> Iterator[Problem]:
+    """Watches of flows that history knows nothing of, where there is a history."""
+    for index, entry in enumerate(file.watch):
+        if entry.flow and seen.flows and entry.flow not in seen.flows:
+            text = f"watch '{watch_name(entry, index)}' is for flow '{entry.flow}', and no event in history is of it"
+            yield Problem("W920", text, document.at(("watch", index, "flow")), nearest(entry.flow, seen.flows))
 
 
 def _said(document: Document, path: KeyPath) -> bool:

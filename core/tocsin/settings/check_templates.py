@@ -130,7 +130,7 @@ def read_names(words: str) -> list[str]:
     try:
         tree = Environment(autoescape=True).parse(words)  # nothing is rendered
         names = meta.find_undeclared_variables(tree)
-    except (TemplateError, RecursionError):
+    except (TemplateError, ValueError, SyntaxError, RecursionError):  # said where it is rendered
         return []
     optional = {
         node.node.name
@@ -183,7 +183,7 @@ def fixed_length(words: str) -> int:
 
     try:
         tree = Environment(autoescape=True).parse(words)
-    except (TemplateError, RecursionError):
+    except (TemplateError, ValueError, SyntaxError, RecursionError):  # said where it is rendered
         return 0
     outputs = (node for node in tree.body if isinstance(node, nodes.Output))
     return sum(len(part.data) for node in outputs for part in node.nodes if isinstance(part, nodes.TemplateData))

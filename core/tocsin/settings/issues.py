@@ -94,6 +94,8 @@ CODES = {
     "W916": "an acknowledgement that no step asks about",
     "W917": "an inhibition whose every source is a target, too",
     "W918": "a name in [plugins] that no installed plugin has",
+    "W919": "a route that says nothing of where it sends",
+    "W920": "a watch of a flow that was never seen",
 }
 """What each code stands for: E1xx file, E2xx expressions, E3xx routes, E4xx channels, E5xx windows and watches, E6xx
 escalations, E7xx inhibitions, E8xx templates, W9xx lint."""

@@ -11,6 +11,7 @@ from tocsin_hooks.events import Event
 from tocsin_hooks.filters.labels import KNOWN_LABELS, is_known
 
 _PARAMS = "params."
+_FLOW = "flow="
 
 
 def _nothing() -> frozenset[str]:
@@ -28,9 +29,18 @@ class SeenLabels:
     look: Callable[[], frozenset[str]] = _nothing
 
     @cached_property
+    def _found(self) -> frozenset[str]:
+        return self.look()
+
+    @cached_property
     def names(self) -> frozenset[str]:
         """All of them; parameters as `params.NAME`."""
-        return self.look()
+        return frozenset(name for name in self._found if not name.startswith(_FLOW))
+
+    @cached_property
+    def flows(self) -> frozenset[str]:
+        """The flows that the events are of."""
+        return frozenset(name.removeprefix(_FLOW) for name in self._found if name.startswith(_FLOW))
 
     @property
     def params(self) -> list[str]:
@@ -39,9 +49,18 @@ class SeenLabels:
 
 
 def labels_of(events: Iterable[Event]) -> frozenset[str]:
-    """The labels of events beside tocsin's own: `params.NAME` for parameters, the others by their names."""
+    """The labels of events beside tocsin's own: `params.NAME` for parameters, the others by their names.
+
+    And their flows, as `flow=NAME`.
+    """
     return frozenset(
-        name for event in events for name in (*event.labels, *(f"{_PARAMS}{key}" for key in event.parameters))
+        name
+        for event in events
+        for name in (
+            *event.labels,
+            *(f"{_PARAMS}{key}" for key in event.parameters),
+            *([f"{_FLOW}{event.flow}"] if event.flow else []),
+        )
     )
 
 

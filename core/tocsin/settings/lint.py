@@ -64,6 +64,7 @@ def lint(
         *_without_zone(document, file, lost),
         *_secrets(document, templates),
         *([] if lost.touches("routes") or lost.touches("defaults") else _unclaimed(document, file, found)),
+        *([] if lost.touches("routes") or lost.touches("defaults") else _without_send(document, file)),
     ]
 
 
@@ -225,3 +226,13 @@ def _unclaimed(document: Document, file: File, found: Expressions) -> Iterator[P
         text = f"a problem that no route takes reaches nobody: {', '.join(states)}; [defaults] has no 'send'"
         hint = "say in [defaults] where it goes, or send = [] for nowhere"
         yield Problem("W914", text, document.at(("defaults",), key=True), hint)
+
+
+def _without_send(document: Document, file: File) -> Iterator[Problem]:
+    """Routes that act, and of which nobody has said where they send."""
+    above, names = {route.under for route in file.routes}, route_names(file)
+    for index, line in enumerate(layers(file.defaults, file.routes, names)):
+        if file.channels and names[index] not in above and all(layer.options.send is None for layer in line):
+            path: KeyPath = ("routes", index)
+            text = f"{called(document, path)} says nothing of where it sends, nor does [defaults]: it reaches nobody"
+            yield Problem("W919", text, document.at(path, key=True), 'add send = ["CHANNEL"], or send = [] for nowhere')

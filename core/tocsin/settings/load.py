@@ -14,7 +14,7 @@ from tocsin.settings.alerting import escalations_of, inhibitions_of, watches_of,
 from tocsin.settings.channel_types import Installed
 from tocsin.settings.channels import channel_settings, plain_keys, secret_problems
 from tocsin.settings.check import option_problems, reference_problems
-from tocsin.settings.check_alerts import alert_problems
+from tocsin.settings.check_alerts import alert_problems, unseen_flows
 from tocsin.settings.check_inhibit import inhibition_problems
 from tocsin.settings.check_templates import CheckTemplate, length_problems, template_settings
 from tocsin.settings.document import Document
@@ -92,6 +92,7 @@ def check(
             parts.templates,
             damage=Damage(parts.lost) if refused else None,
         )
+        problems += unseen_flows(parts.document, parts.file, known.seen(_store(source, parts.file)))
         if secrets:
             problems += secret_problems(parts.document, parts.file, parts.channels)
     return in_order(map(_shown, problems))

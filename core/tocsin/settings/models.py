@@ -41,12 +41,18 @@ class RecoverSettings:
     notice: bool = True
 
 
+def _some_label(key: tuple[str, ...]) -> tuple[str, ...]:
+    if not key:
+        raise refused("E107", "names no label, so it tells no problem from another", hint='such as ["flow", "task"]')
+    return key
+
+
 class DefaultsTable(Options):
     """`[defaults]`: the route above all routes."""
 
     opens: Text = "is_failed or is_retrying"
     """The filter of the events that open an incident."""
-    key: tuple[Text, ...] = ("project", "flow", "task")
+    key: Annotated[tuple[Text, ...], AfterValidator(_some_label)] = ("project", "flow", "task")
     """The labels that say which events belong to one incident."""
     timezone: Zone | None = None
     """For windows, watches and times in messages that name none."""

@@ -6,6 +6,7 @@ They are checked by the rules of the expression language, and give the trees tha
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection, Set
 from datetime import timedelta
 
 from tocsin_hooks.filters.labels import text_of
@@ -56,8 +57,11 @@ class Label:
     def __repr__(self) -> str:
         return f"F[{self._name!r}]"
 
-    def is_in(self, *values: Text) -> Filter:
-        """Whether the label is one of `values`; of `tags`, whether one of them is among the tags."""
+    def is_in(self, *values: Text | Collection[Text]) -> Filter:
+        """Whether the label is one of `values`, or of one list of them; of `tags`, whether one is among the tags."""
+        if len(values) == 1 and not isinstance(values[0], Text):
+            listed = values[0]
+            values = tuple(sorted(listed, key=str) if isinstance(listed, Set) else listed)
         if not values:
             raise TypeError(f"{self!r}.is_in() needs a value at least")
         return any_of(*(self._match("=", value) for value in values))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tocsin_hooks.filters.labels import NUMBER_LABELS, STATE_LABELS, known_states, parse_number, shown, text_of
-from tocsin_hooks.filters.lexer import quote
+from tocsin_hooks.filters.lexer import name_text, quote
 from tocsin_hooks.filters.regex import compile_regex
 from tocsin_hooks.filters.tree import And, Filter, Match, Span
 
@@ -44,7 +44,9 @@ def _about_match(node: Match) -> Iterator[str]:
             yield f"the regex matches everything, so this {'always' if node.op == '=~' else 'never'} holds"
         return
     if "*" in node.value:
-        yield f"'*' stands for itself here; a regex is written '{node.label}{node.op[:-1] or '='}~{quote('.*')}'"
+        pattern = node.value if ".*" in node.value else node.value.replace("*", ".*")
+        regex = f"{name_text(node.label)}{node.op[:-1] or '='}~{quote(pattern)}"
+        yield f"'*' stands for itself here; a regex is written '{shown(regex)}', and in it a '*' that is meant as '[*]'"
     if node.label in STATE_LABELS and node.value not in known_states() | {""}:
         yield f"unknown state '{shown(node.value)}'; known states: {', '.join(sorted(known_states()))}"
     if node.label in NUMBER_LABELS and node.value:

@@ -58,6 +58,7 @@ class Running:
 def hub(tmp_path: Path) -> Iterator[Running]:
     running = Running(tmp_path)
     yield running
+    running.assembly.timekeeper.stop()
     running.assembly.worker.stop()
     running.assembly.store.close()
 

@@ -102,6 +102,20 @@ def test_a_config_that_groups_sends_less(empty: Shell, begin: Begin) -> None:
     assert [m["action"] for m in found["less"]] == ["open", "open", "recover", "recover"]
 
 
+def test_reminders_and_missed_runs_are_counted_to_the_end_of_the_period_and_no_further(
+    empty: Shell, begin: Begin
+) -> None:
+    begin().publish(state="Failed", flow="etl", task="load")
+    new = PRESENT + 'group = { by = ["flow"], wait = "1m", repeat = "4h" }\n'
+    watch = '[[watch]]\nname = "ml"\nflow = "ml"\nkind = "missed"\nevery = "10h"\nsend = ["mail"]\n'
+    found = backtest(empty, new + watch, "--show")
+    assert rows(found) == [("problems", "ops", 1, 3, 2), ("watch:ml", "mail", 0, 1, 1)]
+    assert [(m["time"][11:16], m["reason"]) for m in found["more"] if m["channel"] == "ops"] == [
+        ("16:01", "repeat"),
+        ("20:01", "repeat"),
+    ]
+
+
 def test_the_table_has_a_row_for_each_route_and_channel_in_the_order_of_the_configs(empty: Shell, begin: Begin) -> None:
     fail_and_recover(begin())
     backtest(empty, PRESENT + '[[routes]]\nname = "also"\nwhen = "is_failed, task=load"\nsend = ["mail"]\n')

@@ -442,3 +442,14 @@ def test_of_many_incidents_the_first_are_named() -> None:
     many = [Incident(f"k{number}", NOON, number) for number in range(1, 14)]
     assert mutes(made, many, NOON).startswith("mutes 13 open incidents: #1 k1, ")
     assert mutes(made, many, NOON).endswith("#10 k10 and 3 more")
+
+
+def test_how_long_may_stand_right_after_the_filter(shell: Shell) -> None:
+    made = shell.json("silence", "add", "flow=etl", "2h")
+    assert made == {**made, "filter_text": "flow=etl", "until_recovered": False}
+    begin, end = (datetime.fromisoformat(made[name]) for name in ("starts_at", "ends_at"))
+    assert end - begin == timedelta(hours=2)
+    refused = shell("silence", "add", "flow=etl", "2h", "--for", "3h")
+    assert refused.exit_code == 2
+    assert "say once how long: '2h', or --for 3h" in refused.stderr
+    assert "found 'soon'" in shell("silence", "add", "flow=etl", "soon").stderr

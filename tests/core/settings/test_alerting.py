@@ -291,7 +291,8 @@ def test_an_unknown_condition_is_told_with_those_there_are(said: Said) -> None:
 
 
 def test_an_acknowledgement_that_no_step_asks_about_is_odd(said: Said) -> None:
-    text = f"{CHANNELS}[escalations.e]\nack_lasts='8h'\nsteps=[{{send=['ops','mail']%s}}]\n[[routes]]\nescalate='e'\n"
+    route = "[[routes]]\nescalate='e'\nsend=[]\n"
+    text = f"{CHANNELS}[escalations.e]\nack_lasts='8h'\nsteps=[{{send=['ops','mail']%s}}]\n{route}"
     assert said(text % "")[0].startswith("6:1 W916 [escalations.e] ack_lasts: no step asks whether somebody has")
     assert said(text % ",if='not acked'") == []
 

@@ -129,7 +129,8 @@ def test_what_is_probably_not_meant_is_a_warning(said: Said) -> None:
 
 def test_a_star_outside_of_a_regex_is_an_error(said: Said) -> None:
     lines = said("[defaults]\nsend=[]\n[[routes]]\nwhen = 'is_failed and flow=\"x*\"'")
-    assert lines == ["4:23 E207 '*' stands for itself here; a regex is written 'flow=~\".*\"'"]
+    regex = "a regex is written 'flow=~\"x.*\"', and in it a '*' that is meant as '[*]'"
+    assert lines == [f"4:23 E207 '*' stands for itself here; {regex}"]
     assert said("[defaults]\nsend=[]\n[[routes]]\nwhen = 'is_failed and flow=~\"x.*\"'") == []
 
 

@@ -205,9 +205,8 @@ def test_routes_behind_one_that_stops_everything_are_named(said: Said, when: str
 
 
 def test_a_child_that_stops_every_event_of_its_parent_stops_for_the_parent(said: Said) -> None:
-    text = (
-        "[[routes]]\nname='a'\nsend=['ops','mail']\n[[routes]]\nname='b'\nunder='a'\nstop=true\n[[routes]]\nname='c'\n"
-    )
+    text = "[[routes]]\nname='a'\nsend=['ops','mail']\n[[routes]]\nname='b'\nunder='a'\nstop=true\n"
+    text += "[[routes]]\nname='c'\nsend=[]\n"
     assert [line.partition(";")[0] for line in said(CHANNELS + text)] == [
         "12:3 E309 route 'a' stops every event, so nothing reaches 'c'"
     ]
@@ -220,16 +219,49 @@ def test_a_stop_with_a_filter_hides_nobody(said: Said) -> None:
 
 def test_two_routes_with_the_same_filter_are_warned_of(said: Said) -> None:
     routes = (
-        "when='is_failed'",
+        "when='is_failed'\nsend=[]",
         "when='flow=a, is_failed'\nsend=['ops']",
         "when='flow=a  and is_failed'\nsend=['mail']",
     )
     text = "".join(f"[[routes]]\n{route}\n" for route in routes)
     assert [line.partition(";")[0] for line in said(CHANNELS + text)] == [
-        "11:6 W907 route 'route 3' has the same filter as route 'route 2'"
+        "12:6 W907 route 'route 3' has the same filter as route 'route 2'"
     ]
 
 
 def test_lint_is_told_beside_errors(said: Said) -> None:
     lines = [line.split(";")[0] for line in said(CHANNELS + "[[routes]]\nwhen='is_failed'\nsend=['opz']")]
     assert lines == ["3:11 W902 channel 'mail' is not used", "7:7 E302 route 1 sends to unknown channel 'opz'"]
+
+
+def test_a_route_that_nobody_has_told_where_to_send_is_warned_of(said: Said) -> None:
+    text = "[[routes]]\nname='a'\nwhen='is_failed'\n"
+    told = "5:3 W919 route 'a' says nothing of where it sends, nor does [defaults]: it reaches nobody"
+    assert [line.partition(";")[0] for line in said(CHANNELS + text) if "W919" in line] == [told]
+    for more in ("send=[]", "send=['ops']", "[defaults]\nsend=['ops']", "[[routes]]\nunder='a'\nsend=['ops']"):
+        assert not [line for line in said(CHANNELS + text + more) if "W919" in line]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("is_failed", "state=Failed"),
+        ("is_failed", "state=TimedOut and flow=a"),
+        ("is_finished", "is_failed or is_successful"),
+        ("not is_finished", "is_running"),
+        ('flow=~"led.+"', "flow=ledger"),
+        ("flow!=a", "flow=b and is_failed"),
+        ('tags=~"p.*"', "tags=prod"),
+        ("state!=Failed", "state=Firing"),
+    ],
+)
+def test_a_route_is_seen_to_be_hidden_by_what_states_and_values_mean(said: Said, first: str, second: str) -> None:
+    text = f"[[routes]]\nwhen='{first}'\nsend=['ops']\nstop=true\n[[routes]]\nwhen='{second}'\nsend=['mail']\n"
+    assert [line for line in said(CHANNELS + text) if "W904" in line]
+    turned = f"[[routes]]\nwhen='{second}'\nsend=['ops']\nstop=true\n[[routes]]\nwhen='{first}'\nsend=['mail']\n"
+    assert not [line for line in said(CHANNELS + turned) if "W904" in line]
+
+
+def test_tags_are_a_set_that_hides_nothing_by_what_it_lacks(said: Said) -> None:
+    text = "[[routes]]\nwhen='tags!=a'\nsend=['ops']\nstop=true\n[[routes]]\nwhen='tags=b'\nsend=['mail']\n"
+    assert not [line for line in said(CHANNELS + text) if "W904" in line]

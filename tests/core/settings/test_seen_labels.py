@@ -91,3 +91,21 @@ def test_checking_changes_nothing_and_makes_no_store(checked: Checked, tmp_path:
     (tmp_path / "tocsin.db").write_text("no database")
     assert checked("when='params.ownr=kim'") == []
     assert (tmp_path / "tocsin.db").read_text() == "no database"
+
+
+def test_a_watch_of_a_flow_that_history_never_saw_is_told_with_the_nearest(checked: Checked) -> None:
+    watch = "when='is_failed'\n[[watch]]\nname='w'\nflow='ledgr'\nkind='missed'\nevery='1h'"
+    unseen = "W920 watch 'w' is for flow 'ledgr', and no event in history is of it"
+    assert checked(watch) == []
+    assert checked(watch, {"flow": "ledger"}, {"flow": "etl"}) == [f"{unseen}; did you mean 'ledger'?"]
+
+
+def test_a_watch_of_a_flow_that_history_saw_is_fine(checked: Checked) -> None:
+    watch = "when='is_failed'\n[[watch]]\nname='w'\nflow='ledger'\nkind='missed'\nevery='1h'"
+    assert checked(watch, {"flow": "ledger"}) == []
+
+
+def test_flows_that_history_saw_are_not_taken_for_labels(checked: Checked) -> None:
+    assert checked("when='\"flow=etl\"=x'", {"flow": "etl"}) == [
+        "W906 label 'flow=etl' is none of tocsin's; it matches once something adds it"
+    ]

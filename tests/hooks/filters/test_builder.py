@@ -1,6 +1,6 @@
 """Filters written in Python are those written as text."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 
 import pytest
@@ -86,3 +86,10 @@ def test_a_built_filter_matches() -> None:
     event = sample_event()
     assert (F.state.is_in("Failed", "TimedOut") & ~F.tags.has("flaky")).matches(event)
     assert not (F.state.is_in("Failed", "TimedOut") & ~F.tags.has("prod")).matches(event)
+
+
+@pytest.mark.parametrize("values", [["Failed", "TimedOut"], ("Failed", "TimedOut"), {"TimedOut", "Failed"}])
+def test_what_a_label_is_in_may_be_a_list(values: Collection[str]) -> None:
+    assert F.state.is_in(values) == parse("state=Failed or state=TimedOut")
+    with pytest.raises(TypeError, match="needs a value"):
+        F.state.is_in([])
