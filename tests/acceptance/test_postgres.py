@@ -86,7 +86,7 @@ def test_a_store_is_a_file_or_a_database_and_never_both(shell: Shell) -> None:
     shell.write(CONFIG.replace("[store]\n", '[store]\npath = "a.db"\n'))
     refused = shell("check")
     assert refused.exit_code == 2
-    assert "has both a 'path' and a 'url'; keep one" in refused.stdout
+    assert "E107 [store] url: stands beside a 'path'; keep one of the two" in refused.stdout
     shell.write(CONFIG.replace('{ env = "ALERTS_DATABASE" }', '"postgresql://ann:s3cret-w0rd@db/alerts"'))
     refused = shell("check")
     assert "E406" in refused.stdout

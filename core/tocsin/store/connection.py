@@ -16,7 +16,17 @@ from tocsin.store.checkup import check_up
 from tocsin.store.group_commit import Writers
 from tocsin.store.log_index import LogIndex
 from tocsin.store.log_watch import LogWatch
-from tocsin.store.migrating import BUSY_TIMEOUT_MS, migrate, write_ahead
+from tocsin.store.migrating import (
+    BUSY_TIMEOUT_MS,
+    advice,
+    begin_file,
+    is_busy,
+    is_mounted_read_only,
+    migrate,
+    pages_of_log,
+    room_at,
+    write_ahead,
+)
 from tocsin.store.records import StoreError
 
 _log = logger("tocsin.store")
@@ -25,8 +35,7 @@ T = TypeVar("T")
 
 _FORK_PATIENCE = 6.0  # seconds: more than a thread waits for another process's transaction
 
-_TAKEN_UP_EVERY = 2000
-"""Pages in the write-ahead log after which it is taken up: about 8 MB. What is written often is then copied once."""
+_IMPATIENT_MS = 100  # what a lock that is never released may cost a run, for every event
 
 
 class Connection:
@@ -35,9 +44,12 @@ class Connection:
     Every error of SQLite comes out as a StoreError that names the file. After one, the connection is opened anew: a
     handle that failed to sync is not to be trusted again. A file that turns out to be damaged is set aside, and one
     that somebody removes or replaces is let go; then a new one is begun, and that is said at CRITICAL.
+
+    `patience` is for how many milliseconds a lock of another process is waited for. After one wait in vain it is next
+    to none until the lock is had again, so that a process that keeps it for good does not hold up every event.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, patience: int = BUSY_TIMEOUT_MS) -> None:
         self.path = path
         self._lock = threading.RLock()
         self._pid = os.getpid()
@@ -46,6 +58,7 @@ class Connection:
         self._index: LogIndex | None = None
         self._opened = 0  # how often
         self._spared = False
+        self._usual_patience = self._patience = patience
         self._watch = LogWatch(path)
         self._writers = Writers(self.transact)
         forks.join(self)
@@ -117,6 +130,9 @@ class Connection:
         try:
             handle = self._open()
             handle.execute("BEGIN IMMEDIATE")  # a lock taken late fails at once when two readers want to write
+            if self._patience != self._usual_patience:
+                self._patience = self._usual_patience
+                handle.execute(f"PRAGMA busy_timeout = {self._patience}")
         except sqlite3.Error as error:
             raise self._refused(error) from error
         return handle
@@ -192,12 +208,18 @@ class Connection:
 
     def _refused(self, error: sqlite3.Error) -> StoreError:
         """What to say of an error, after which the connection is let go."""
+        self._learn(error)
         damaged = quarantine.is_damage(error) and self._identity is not None
         if damaged:
             self._leave_open()
         self._let_go()
         aside = self._set_aside(error, self._identity) if damaged and self._is_damaged() else ""
         return StoreError(f"store '{self.path}': {error}{aside}")
+
+    def _learn(self, error: sqlite3.Error) -> None:
+        """Wait for a lock less long from now on, until it is had, if a wait for it was in vain."""
+        if is_busy(error):
+            self._patience = _IMPATIENT_MS
 
     def _is_damaged(self) -> bool:
         """Whether a file is to be set aside that was just found damaged: to SQLite a disk that fails once is that, too.
@@ -258,26 +280,25 @@ class Connection:
     def _connect(self) -> sqlite3.Connection:
         in_memory = str(self.path) == ":memory:"
         found = None if in_memory else quarantine.identity(self.path)
+        if found is None and not in_memory:
+            begin_file(self.path)
         handle = None
         try:
             handle = sqlite3.connect(self.path, check_same_thread=False, isolation_level=None)
-            handle.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+            handle.execute(f"PRAGMA busy_timeout = {self._patience}")
             write_ahead(handle)
             handle.execute("PRAGMA synchronous = FULL")  # a commit survives power loss, not only the process
-            handle.execute(f"PRAGMA wal_autocheckpoint = {_TAKEN_UP_EVERY}")
+            handle.execute(f"PRAGMA wal_autocheckpoint = {pages_of_log(room_at(self.path))}")
             migrate(handle, self.path)
         except sqlite3.Error as error:
+            self._learn(error)
             damaged = found is not None and quarantine.is_damage(error)
             if handle is not None:
                 quarantine.leave_open(handle) if damaged else handle.close()
-            text = (
-                f"store '{self.path}' cannot be opened: {error}; "
-                "set [store] path to a file on a local disk that can be written"
-            )
+            what = advice(error, read_only=is_mounted_read_only(self.path))
+            text = f"store '{self.path}' cannot be opened: {error}; {what}"
             raise (_Damaged(text, error, found) if damaged else StoreError(text)) from error
         self._identity = None if in_memory else quarantine.identity(self.path)
-        if found is None and not in_memory:
-            self.path.chmod(0o600)  # messages may hold what only their owner should read
         return handle
 
 

@@ -1,15 +1,12 @@
-"""How threads that write to one SQLite file at the same moment share one transaction, and so one sync."""
+"""How the work of threads that write to one SQLite file at the same moment is done in one transaction."""
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
-import threading
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from tocsin.store.records import StoreError
+from tocsin.store.together import Place, Together
 
 T = TypeVar("T")
 
@@ -27,22 +24,18 @@ class _Apart(Exception):
     """A piece raised something in a shared transaction: what it did is to be undone, and nothing else."""
 
 
-class _Piece:
+class _Piece(Place):
     """What one thread wants written, and what came of it."""
 
-    __slots__ = ("behind", "done", "error", "result", "turn", "woken", "work")
+    __slots__ = ("result", "work")
 
     def __init__(self, work: Work) -> None:
+        super().__init__()
         self.work = work
-        self.turn = threading.Lock()  # let go when it is done, or when its thread is to lead
-        self.done = False
-        self.woken = False  # or its thread needs no waking
-        self.behind: _Piece | None = None  # whose thread this one wakes
         self.result: Any = None
-        self.error: BaseException | None = None
 
 
-class Writers:
+class Writers(Together[_Piece]):
     """Threads that bring work while another one writes: the next of them does the work of all, and commits it once.
 
     To each it is as if it had its own transaction: its result or exception is its own, and what it raised is undone
@@ -51,108 +44,17 @@ class Writers:
     """
 
     def __init__(self, transact: Callable[[Work], Any], patience: float = 1.0) -> None:
+        super().__init__(self._commit, most=MOST, patience=patience)
         self._transact = transact
-        self._patience = patience  # seconds after which a thread that waits looks whether it was forgotten
-        self._guard = threading.Lock()
-        self._waiting: deque[_Piece] = deque()
-        self._led = False
-        self._leader = 0
 
     def do(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do `work` and commit it; its result. Raises what it raised, or StoreError."""
-        if self._leader == threading.get_ident():
-            raise RuntimeError("a transaction of a store cannot begin inside another one")
         piece = _Piece(work)
-        with self._guard:
-            if waits := self._led:
-                piece.turn.acquire()
-                self._waiting.append(piece)
-            self._led = True
-        if waits:
-            self._await(piece)
-        if not piece.done:
-            self._lead(piece)
-        if piece.error is not None:
-            raise piece.error
+        self.take_turn(piece)
         result: T = piece.result
         return result
 
-    def waiting(self) -> int:
-        """How many threads wait for their work to be done."""
-        with self._guard:
-            return len(self._waiting)
-
-    # ------------------------------------------------------------ taking turns
-
-    def _await(self, piece: _Piece) -> None:
-        try:
-            while not piece.turn.acquire(timeout=self._patience):
-                if self._is_forgotten(piece):
-                    break
-        except BaseException:  # the user's interrupt, or the end of a task's time: nobody may wait for this thread
-            with self._guard:
-                if piece in self._waiting:
-                    self._waiting.remove(piece)
-                woken, piece.woken = piece.woken, True
-            if woken and not piece.done:
-                self._pass_on()
-            elif woken:
-                self._wake(piece.behind)
-            raise
-        if piece.behind is not None:
-            self._wake(piece.behind)
-
-    def _is_forgotten(self, piece: _Piece) -> bool:
-        """Whether the thread that should have woken this one has not: it may have been struck where it stood."""
-        with self._guard:
-            if piece.woken:
-                return False
-            if not piece.done:
-                if self._leader or piece not in self._waiting:
-                    return False
-                self._waiting.remove(piece)
-            piece.woken = True
-            return True
-
-    def _wake(self, piece: _Piece | None) -> None:
-        """Wake the thread of a piece that is done, which wakes the next: all at once would only get in their way."""
-        with self._guard:
-            while piece is not None and piece.woken:
-                piece = piece.behind
-            if piece is not None:
-                piece.woken = True
-                piece.turn.release()
-
-    def _lead(self, mine: _Piece) -> None:
-        batch = [mine]
-        if self._waiting:
-            with self._guard:
-                batch += [self._waiting.popleft() for _ in range(min(len(self._waiting), MOST - 1))]
-        self._leader = threading.get_ident()
-        try:
-            self._commit(batch)
-        finally:
-            self._leader = 0
-            done = [each for each in batch[1:] if each.done]
-            with self._guard:  # what an interrupt kept from being done, another thread does
-                self._waiting.extendleft(each for each in reversed(batch[1:]) if not (each.done or each.woken))
-            self._pass_on()
-            if done:
-                for each, behind in itertools.pairwise(done):
-                    each.behind = behind
-                self._wake(done[0])
-
-    def _pass_on(self) -> None:
-        with self._guard:
-            self._led = bool(self._waiting)
-            if self._led:
-                first = self._waiting.popleft()
-                first.woken = True
-                first.turn.release()
-
-    # ------------------------------------------------------------ committing
-
-    def _commit(self, batch: list[_Piece]) -> None:
+    def _commit(self, batch: Sequence[_Piece]) -> None:
         if len(batch) > 1:
             for do in (_do_at_once, _do_within):
                 try:
@@ -174,16 +76,12 @@ class Writers:
             piece.error = error
         piece.done = True
 
-    def _commit_together(self, batch: list[_Piece], do: Callable[[sqlite3.Connection, _Piece], None]) -> None:
+    def _commit_together(self, batch: Sequence[_Piece], do: Callable[[sqlite3.Connection, _Piece], None]) -> None:
         def all_of_it(db: sqlite3.Connection) -> None:
             for piece in batch:
                 do(db, piece)
 
-        try:
-            self._transact(all_of_it)
-        except StoreError as error:
-            for piece in batch:
-                piece.error = StoreError(str(error))
+        self._transact(all_of_it)
         for piece in batch:
             piece.done = True
 

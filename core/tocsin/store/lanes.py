@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import takewhile
 from typing import Any
@@ -65,3 +65,29 @@ def due_in_lane(rows: Iterable[Sequence[Any]], head: int, now: datetime) -> list
     found = list(takewhile(lambda row: row[2] <= at and (row[1] == "pending" or row[0] == head), rows))
     judged = found and found[0][0] == head and may_coalesce(row[3] for row in found)
     return [row[0] for row in found] if judged else []
+
+
+def to_claim(
+    heads: Iterable[tuple[int, str, str, bool]],
+    put_together: Callable[[int, str, str], tuple[int | None, Collection[int]]],
+) -> list[int]:
+    """What is to be claimed of the heads of lanes, after what has piled up behind one was put together with it.
+
+    Each head is `number, thread, channel, whether any is behind it`. `put_together` says of one that has some which
+    is to be claimed, if any, and what is gone.
+
+    >>> to_claim([(1, "i1", "ops", True), (4, "", "ops", False)], lambda *head: (3, [1, 2]))
+    [3, 4]
+    >>> to_claim([(1, "i1", "ops", True), (2, "i1", "ops", False)], lambda *head: (None, [1, 2]))
+    []
+    """
+    numbers: dict[int, None] = {}  # each once, in their order
+    gone: set[int] = set()  # an old head is no longer waited for, so that one lane may have several
+    for number, thread, channel, crowded in heads:
+        if number in gone:
+            continue
+        claimed, dropped = put_together(number, thread, channel) if crowded else (number, ())
+        gone.update(dropped)
+        if claimed is not None:
+            numbers[claimed] = None
+    return [number for number in numbers if number not in gone]  # one that was to go may be told by a later one

@@ -60,10 +60,8 @@ class PostgresStore:
 
     def transact(self, work: Callable[[Transaction], T], *, keep: bool = True) -> T:
         """See `Store.transact`."""
-        piece = Piece(work, keep)
-        self._own.deciders.do(piece)
-        if piece.error is not None:
-            raise piece.error
+        piece = Piece(work, keep=keep)
+        self._own.deciders.take_turn(piece)
         result: T = piece.result
         return result
 
@@ -120,7 +118,7 @@ class PostgresStore:
         """See `Store.record`."""
         settling = Settling(outcomes)
         if outcomes:
-            self._own.settlers.do(settling)
+            self._own.settlers.take_turn(settling)
         return settling.held
 
     def exchange(
@@ -144,7 +142,7 @@ class PostgresStore:
                 db, now=now, ttl=ttl, limit=limit, owner=owner, but=but, expired=expired, repeated=again
             )
 
-        return self._own.claiming.transact(Counted(work))
+        return self._own.claiming.transact(Counted(work), piped=True)
 
     def renew(self, deliveries: Sequence[Leased], *, until: datetime, now: datetime | None = None) -> int:
         """See `Store.renew`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import timedelta
 from typing import Generic, TypeVar
 
@@ -17,6 +17,7 @@ from tocsin.clock import Clock
 from tocsin.errors import SecretError
 from tocsin.store import postgres_text
 from tocsin.store.postgres_address import Address, read_address
+from tocsin.store.postgres_answering import ANSWER_WITHIN, Answering
 from tocsin.store.postgres_schema import Db, check_server, lock_number, migrate, would_do
 from tocsin.store.records import StoreError
 
@@ -30,7 +31,8 @@ IDLE_LIMIT = timedelta(seconds=30)
 """How long a process that was stopped in a transaction may hold up the others."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0  # seconds between two tries to connect
-_REFUSED_FOR = 1.0  # seconds after which a server that did not answer is asked again
+_REFUSED_FOR = 1.0  # seconds after which a server that could not be reached is asked again
+_REFUSED_TIMES = 5  # as long as it let us wait for that, if that is longer: else whoever publishes does little else
 _TRIES = 5
 _AGAIN = (errors.SerializationFailure, errors.DeadlockDetected)
 
@@ -55,7 +57,7 @@ class Server:
         """How messages call the database; the password is not in it."""
         self.schema = ""
 
-    def connect(self) -> Db:
+    def connect(self) -> Answering:
         """A new connection. Raises StoreError."""
         now = self._clock.monotonic()
         if self._refusal and now < self._refused_until:
@@ -63,12 +65,14 @@ class Server:
         deadline = now + (RECONNECT_FOR.total_seconds() if self._worked else 0.0)
         pause = _FIRST_PAUSE
         while True:
+            began = self._clock.monotonic()
             try:
                 handle = self._connect()
             except _Unanswered as error:
-                if self._clock.monotonic() + pause > deadline:
+                ended = self._clock.monotonic()
+                if ended + pause > deadline:
                     self._worked, self._refusal = False, str(error)
-                    self._refused_until = self._clock.monotonic() + _REFUSED_FOR
+                    self._refused_until = ended + max(_REFUSED_FOR, _REFUSED_TIMES * (ended - began))
                     raise
                 self._clock.sleep(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE)
@@ -81,16 +85,17 @@ class Server:
         text = " ".join(str(error).split()) or type(error).__name__
         return StoreError(f"store '{self.name}': {text}{would_do(error, self.schema)}")
 
-    def _connect(self) -> Db:
+    def _connect(self) -> Answering:
         address = self._address()
         try:
-            handle = psycopg.connect(make_conninfo(**address.parameters), autocommit=True)
+            handle = Answering.connect(make_conninfo(**address.parameters), autocommit=True)
         except psycopg.Error as error:
             text = " ".join(str(error).split())
             raise _Unanswered(
                 f"store '{self.name}' cannot be reached: {text}"
                 f"{would_do(error, self.schema) or '; see that the server runs and that [store] url names it'}"
             ) from error
+        handle.monotonic = self._clock.monotonic
         try:
             _prepare(handle, address)
         except psycopg.OperationalError as error:
@@ -166,15 +171,16 @@ class Lane:
         self._reads = reads
         self._listens = listens
         self._lock = threading.RLock()
-        self._handle: Db | None = None
+        self._handle: Answering | None = None
         self._committing = False
 
-    def transact(self, work: Callable[[Db], T], *, locked: bool = False, keep: bool = True, again: bool = True) -> T:
-        """Do `work` in one transaction, and return its result; without `keep` it is undone in any case.
+    def transact(self, work: Callable[[Db], T], *, locked: bool = False, again: bool = True, piped: bool = False) -> T:
+        """Do `work` in one transaction, and return its result.
 
         `locked`: nobody else's locked transaction is under way meanwhile. What the server breaks off is done
         once more, so `work` must bear that; with `again` even where it may have been committed, since the
-        connection was lost while waiting to hear.
+        connection was lost while waiting to hear. `piped`: what is asked is sent when its answer is wanted, together
+        with all that was asked before it.
         """
         with self._lock:
             tries_left = _TRIES
@@ -182,12 +188,11 @@ class Lane:
                 tries_left -= 1
                 self._committing = False
                 try:
-                    return self._once(work, locked=locked, keep=keep)
+                    return self._once(work, locked=locked, piped=piped)
                 except psycopg.IntegrityError:
                     raise  # a mistake of the program, not of the server
                 except psycopg.Error as error:
-                    may_be_done = self._committing and keep
-                    if not tries_left or not self._passes(error) or (may_be_done and not again):
+                    if not tries_left or not self._passes(error) or (self._committing and not again):
                         raise self._server.error(error) from error
 
     def look(self, work: Callable[[Db], T]) -> T:
@@ -217,14 +222,17 @@ class Lane:
         with self._lock:
             self._close()
 
-    def _once(self, work: Callable[[Db], T], *, locked: bool, keep: bool) -> T:
+    def _once(self, work: Callable[[Db], T], *, locked: bool, piped: bool) -> T:
         try:
             handle = self._open()
             lock = f"; SELECT pg_advisory_xact_lock({lock_number(self._server.schema)})" if locked else ""
-            handle.execute(f"BEGIN{lock}")
-            result = work(handle)
-            self._committing = True
-            _end(handle, keep=keep)
+            with handle.pipeline() if piped and not locked else nullcontext():
+                handle.execute(f"BEGIN{lock}".encode())
+                result = work(handle)
+                self._committing = True
+                ended = handle.execute(b"COMMIT")
+            if ended.statusmessage != "COMMIT":
+                raise broken_off()
         except BaseException as error:
             self._undo(error)
             raise
@@ -236,6 +244,7 @@ class Lane:
         if self._handle is None:
             self._handle = self._server.connect()
             if not self._reads:
+                self._handle.within = ANSWER_WITHIN
                 self._handle.execute(_WALKS_INDEXES)
             if self._listens:
                 self._handle.execute(f"LISTEN {notices(self._server.schema)}")
@@ -282,7 +291,6 @@ def notices(schema: str) -> str:
     return f"tocsin_{lock_number(schema) % 2**64:016x}"
 
 
-def _end(handle: Db, *, keep: bool) -> None:
-    if handle.execute("COMMIT" if keep else "ROLLBACK").statusmessage != ("COMMIT" if keep else "ROLLBACK"):
-        # an error inside was swallowed by `work`; what it believes to be stored is not
-        raise psycopg.DatabaseError("the transaction was broken off, and nothing of it is stored")
+def broken_off() -> psycopg.Error:
+    """An error inside was swallowed by what decides; what it believes to be stored is not."""
+    return psycopg.DatabaseError("the transaction was broken off, and nothing of it is stored")

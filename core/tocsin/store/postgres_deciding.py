@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -15,16 +14,19 @@ from tocsin.store.postgres_ground import Ground, Misguessed
 from tocsin.store.postgres_schema import Db
 from tocsin.store.postgres_transaction import PostgresTransaction
 from tocsin.store.protocol import Transaction
+from tocsin.store.together import Place
 
 
-@dataclass(eq=False, slots=True)
-class Piece:
+class Piece(Place):
     """What one thread wants done in a transaction, and what came of it."""
 
-    work: Callable[[Transaction], Any]
-    keep: bool
-    result: Any = None
-    error: BaseException | None = None
+    __slots__ = ("keep", "result", "work")
+
+    def __init__(self, work: Callable[[Transaction], Any], *, keep: bool) -> None:
+        super().__init__()
+        self.work = work
+        self.keep = keep
+        self.result: Any = None
 
 
 class _Apart(Exception):
@@ -43,20 +45,25 @@ class Deciding:
         self._latest: int | None = None
         self._is_alone = False
 
-    def carry_out(self, pieces: Sequence[Piece], mine: Piece) -> Sequence[Piece]:
-        """Do `mine`, and of the others those that can be done with it; those that are done."""
+    def carry_out(self, pieces: Sequence[Piece]) -> None:
+        """Do the first of them, and of the others those that can be done with it."""
+        mine = pieces[0]
         batch = [piece for piece in pieces if piece.keep] if mine.keep else [mine]
         asked: Collection[str] | None = None
         apart = False
         while True:
             try:
-                return self._lane.attempt(partial(self._once, batch=batch, mine=mine, asked=asked, apart=apart))
+                done = self._lane.attempt(partial(self._once, batch=batch, mine=mine, asked=asked, apart=apart))
             except Misguessed as missed:
                 if asked is not None:
                     raise self._server.error(psycopg.DatabaseError(str(missed))) from missed
                 asked, self._is_alone = missed.asked, False
             except _Apart:
                 asked, apart = asked or (), True
+            else:
+                break
+        for piece in done:
+            piece.done = True
 
     def _once(
         self, db: Db, *, batch: Sequence[Piece], mine: Piece, asked: Collection[str] | None, apart: bool
@@ -90,7 +97,7 @@ class Deciding:
 
 def _do_alone(ground: Ground, piece: Piece) -> None:
     try:
-        piece.result = piece.work(PostgresTransaction(ground))
+        piece.result, piece.error = piece.work(PostgresTransaction(ground)), None
     except (Misguessed, psycopg.Error):
         raise
     except Exception as error:

@@ -14,6 +14,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 
 from tocsin.store.postgres_additions import Additions, NewDelivery, NewEvent, writing
+from tocsin.store.postgres_connection import broken_off
 from tocsin.store.postgres_schema import Db, lock_number
 
 _SEQUENCE = b"SELECT sequence FROM events WHERE id = %s"
@@ -202,8 +203,3 @@ class Ground:
     def _miss(self, asked: Collection[str]) -> None:
         self._wrong = True  # should what decides take it for an error of its own
         raise Misguessed({*asked, *self._known})
-
-
-def broken_off() -> psycopg.Error:
-    """An error inside was swallowed by what decides; what it believes to be stored is not."""
-    return psycopg.DatabaseError("the transaction was broken off, and nothing of it is stored")

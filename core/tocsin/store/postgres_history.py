@@ -186,8 +186,12 @@ FORGET = (
 
 
 def has_old(db: Db, before: datetime) -> bool:
-    """Whether there is an event from before a time."""
-    row = db.execute("SELECT EXISTS (SELECT FROM events WHERE at < %s)", (to_micros(before),)).fetchone()
+    """Whether anything is from before a time: an event, or the end of a delivery of a later one, by another clock."""
+    row = db.execute(
+        "SELECT EXISTS (SELECT FROM events WHERE at < %(before)s)"
+        " OR EXISTS (SELECT FROM deliveries WHERE finished_at < %(before)s)",
+        {"before": to_micros(before)},
+    ).fetchone()
     return row is not None and bool(row[0])
 
 

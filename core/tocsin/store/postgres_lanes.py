@@ -49,12 +49,18 @@ _LANE_LOCKED = (
 )
 _HAS_WAITED = "SELECT attempts > 0 OR coalesce(since, created_at) <= %s FROM deliveries WHERE number = %s"
 _TOLD = "SELECT EXISTS (SELECT FROM receipts WHERE thread = %s AND channel = %s)"
+_BEHIND_IT = (
+    "FROM deliveries AS o WHERE o.thread = n.thread AND o.thread <> '' AND o.channel = n.channel"
+    f" AND o.number > n.number AND o.{UNENDED} ORDER BY o.number"
+)
 _WAKE = (
     "UPDATE deliveries SET held_until = NULL WHERE held_until IS NOT NULL AND number IN (SELECT next.number"
     " FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS n (thread, channel, number) CROSS JOIN LATERAL"
-    " (SELECT o.number FROM deliveries AS o WHERE o.thread = n.thread AND o.thread <> '' AND o.channel = n.channel"
-    f"  AND o.number > n.number AND o.{UNENDED} ORDER BY o.number LIMIT 1) AS next)"
+    f" (SELECT o.number {_BEHIND_IT} LIMIT CASE WHEN"
+    "   (SELECT coalesce(e.since, e.created_at) FROM deliveries AS e WHERE e.number = n.number)"
+    f"  > (SELECT coalesce(o.since, o.created_at) {_BEHIND_IT} LIMIT 1) THEN {NEAR} ELSE 1 END) AS next)"
 ).encode()
+"""The next in the lane is due; if what ended began later, as one that was revived, it held up others, too."""
 
 
 def lanes_at(db: Db, at: int) -> Lanes:
@@ -92,7 +98,7 @@ def wake(db: Db, ended: Sequence[tuple[str, str, int]]) -> None:
         db.execute(_WAKE, arrays(ended, 3))
 
 
-def put_together(db: Db, head: int, thread: str, channel: str, now: datetime) -> tuple[int | None, Collection[int]]:
+def put_together(db: Db, now: datetime, head: int, thread: str, channel: str) -> tuple[int | None, Collection[int]]:
     """Settle what of the lane behind its head need not be sent: which is to be claimed, if any, and what is gone."""
     at = to_micros(now)
     if db.execute(_HAS_WAITED, (to_micros(now - WAITED), head)).fetchone() != (True,):

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from tocsin.store.postgres_connection import Counted, Lane, Server
 from tocsin.store.postgres_deciding import Deciding
+from tocsin.store.postgres_schema import Db
 from tocsin.store.postgres_settling import settle
-from tocsin.store.postgres_together import Together
 from tocsin.store.records import Outcome
+from tocsin.store.together import Place, Together
+
+MOST = 100
+"""How many pieces of work one transaction takes."""
 
 
-@dataclass(eq=False, slots=True)
-class Settling:
+class Settling(Place):
     """Outcomes that one thread wants recorded, and for which of them it still had the lease."""
 
-    outcomes: Sequence[Outcome]
-    held: list[bool] = field(default_factory=list)
+    __slots__ = ("held", "outcomes")
+
+    def __init__(self, outcomes: Sequence[Outcome]) -> None:
+        super().__init__()
+        self.outcomes = outcomes
+        self.held: list[bool] = []
 
 
 class Own:
@@ -30,9 +36,9 @@ class Own:
         self.asking = Lane(server)
         self.reading = Lane(server, reads=True)
         self.listening = Lane(server, listens=True)
-        self.deciders = Together(Deciding(server, self.deciding).carry_out)
+        self.deciders = Together(Deciding(server, self.deciding).carry_out, most=MOST)
         """The threads that decide."""
-        self.settlers = Together(self._settle)
+        self.settlers = Together(self._settle, most=MOST)
         """The threads that record outcomes."""
         self._server = server
 
@@ -43,9 +49,12 @@ class Own:
 
     # ------------------------------------------------------------ settling
 
-    def _settle(self, pieces: Sequence[Settling], mine: Settling) -> Sequence[Settling]:  # noqa: ARG002
+    def _settle(self, pieces: Sequence[Settling]) -> None:
         outcomes = [outcome for piece in pieces for outcome in piece.outcomes]
-        held = iter(self.settling.transact(Counted(lambda db, again: settle(db, outcomes, repeated=again))))
+
+        def work(db: Db, again: bool) -> list[bool]:
+            return settle(db, outcomes, repeated=again)
+
+        held = iter(self.settling.transact(Counted(work), piped=True))
         for piece in pieces:
-            piece.held = [next(held) for _ in piece.outcomes]
-        return pieces
+            piece.held, piece.done = [next(held) for _ in piece.outcomes], True

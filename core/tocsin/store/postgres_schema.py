@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from typing import Any, TypeAlias
 
 import psycopg
@@ -158,6 +159,7 @@ _OLDEST = 120000
 """The first version of PostgreSQL that knows all that is used here."""
 
 
+@cache
 def lock_number(schema: str) -> int:
     """The advisory lock that whoever writes to the tables of a schema holds, and the name of its notices.
 

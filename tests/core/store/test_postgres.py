@@ -1,6 +1,8 @@
 """What the outbox on PostgreSQL promises beside what every outbox does: across processes, and when the server fails."""
 
 import multiprocessing
+import os
+import signal
 import socket
 import threading
 from collections import defaultdict
@@ -15,7 +17,9 @@ import pytest
 from support.outboxes import KEY, MINUTE, NOON, Writing
 from support.postgres import CutCommits, Server, own_server, shared_server
 from tocsin.clock import ManualClock
+from tocsin.store.lanes import LANE_PATIENCE
 from tocsin.store.postgres import PostgresStore
+from tocsin.store.postgres_answering import ANSWER_WITHIN
 from tocsin.store.postgres_connection import RECONNECT_FOR
 from tocsin.store.postgres_schema import MIGRATIONS, lock_number
 from tocsin.store.protocol import Transaction
@@ -101,6 +105,22 @@ def test_what_is_behind_a_head_that_is_just_being_claimed_is_not_claimed(
         )  # of a worker that has not committed
         assert [d.event.id for d in write.lease(store)] == ["other"], "and nobody is waited for"
     assert write.lease(store) == []
+
+
+def test_what_one_that_was_revived_held_up_waits_no_longer_than_for_those_that_are_left(
+    open_store: Open, write: Writing
+) -> None:
+    store, late = open_store(), NOON + LANE_PATIENCE - MINUTE
+    write.add(store, "e1", "ops", say="told by itself")
+    [first] = write.lease(store)
+    store.record([write.failed(first, Reason.GONE)])
+    for name in ("e2", "e3"):
+        write.add(store, name, "ops", say="told by itself")
+    assert store.revive([first.number], now=late) == 1
+    [again] = write.lease(store, late)
+    store.record([write.delivered(again, late)])
+    assert [delivery.event.id for delivery in write.lease(store, late)] == ["e2"]
+    assert [delivery.event.id for delivery in write.lease(store, NOON + LANE_PATIENCE)] == ["e2", "e3"]
 
 
 def test_workers_that_claim_at_once_keep_the_order_of_every_thread(open_store: Open, write: Writing) -> None:
@@ -234,6 +254,18 @@ def test_what_pruning_takes_in_several_steps_is_all_that_was_old(open_store: Ope
     assert [event.id for event in store.events(since=NOON)] == ["new"]
 
 
+def test_pruning_forgets_what_ended_long_ago_by_a_clock_behind_that_of_its_event(
+    open_store: Open, write: Writing
+) -> None:
+    store = open_store()
+    planned, late = Planned("ops", "pages", Action.OPEN), write.event("e1", time=NOON + 2 * MINUTE)
+    store.transact(lambda tx: tx.deliver(tx.add_event(late), None, planned, now=NOON))
+    store.record([write.delivered(each) for each in write.lease(store)])
+    assert store.prune(before=NOON + MINUTE) == 1
+    assert store.deliveries() == []
+    assert [event.id for event in store.events(since=NOON)] == ["e1"]
+
+
 # ---------------------------------------------------------------- a server that fails
 
 
@@ -259,6 +291,55 @@ def test_an_event_whose_commit_was_not_answered_is_stored_and_sent_once(
     assert cut.cut == 1
     assert [event.id for event in through.events(since=NOON)] == ["e1"]
     assert [delivery.event.id for delivery in write.lease(through)] == ["e1"]
+
+
+def test_a_server_process_that_stands_still_is_given_up_and_the_event_stored_once(
+    server: Server, tmp_path: Path, open_store: Open, write: Writing
+) -> None:
+    server = server if server.handle else own_server()  # its processes must be of this machine
+    clock, name = ManualClock(), f"standing-{tmp_path.name}"
+    url = server.url(tmp_path, application_name=name)
+    store = PostgresStore(lambda: url, clock)
+    write.add(store, "before", "ops")
+    with server.connect() as db:
+        stopped = [
+            pid for (pid,) in db.execute("SELECT pid FROM pg_stat_activity WHERE application_name = %s", (name,))
+        ]
+    assert stopped
+    for pid in stopped:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        adding = threading.Thread(target=write.add, args=(store, "e1", "ops"), daemon=True)
+        adding.start()
+        while adding.is_alive():
+            clock.advance(1)
+            adding.join(0.01)
+        assert clock.monotonic() >= ANSWER_WITHIN.total_seconds()
+        assert [event.id for event in store.events(since=NOON)] == ["before", "e1"]
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    store.close()
+    assert [event.id for event in open_store().events(since=NOON)] == ["before", "e1"]
+
+
+def test_a_server_that_stands_still_is_refused_for_longer_than_it_was_waited_for() -> None:
+    class Slow(ManualClock):
+        tries = 0
+
+    clock = Slow()
+
+    def url() -> str:
+        clock.tries += 1
+        clock.advance(4)  # as long as the connection took to fail
+        return "postgresql://127.0.0.1:1/none"
+
+    store = PostgresStore(url, clock)
+    for _ in range(12):
+        with pytest.raises(StoreError, match="cannot be reached"):
+            store.any_open()
+        clock.advance(2)
+    assert clock.tries == 2, "at 0 s and, five times 4 s later, at 24 s"
 
 
 def test_an_outcome_whose_commit_was_not_answered_is_recorded_once_as_its_owners(
@@ -320,6 +401,25 @@ def test_a_writer_waits_a_bounded_time_for_another_and_is_then_refused(
         assert write.lease(store) == [], "nor does claiming"
     write.add(store, "e1", "ops")
     assert len(store.deliveries()) == 1
+
+
+def test_an_outcome_that_cannot_wake_what_waits_behind_it_is_not_recorded_and_can_be_later(
+    open_store: Open, database: Any, write: Writing
+) -> None:
+    store = open_store()
+    for name in ("e1", "e2"):
+        write.add(store, name, "ops", say="told by itself")
+    [first] = write.lease(store)
+    assert write.lease(store) == [], "which puts off the second"
+    store._own.settling.look(lambda db: db.execute("SET lock_timeout = '50ms'"))
+    with database.transaction():
+        database.execute("SELECT FROM deliveries WHERE number = %s FOR UPDATE", (first.number + 1,))
+        with pytest.raises(StoreError, match="another process is in the middle of a change"):
+            store.record([write.delivered(first)])
+    assert store.attempts(first.number) == []
+    assert store.record([write.delivered(first)]) == [True]
+    assert [attempt.outcome for attempt in store.attempts(first.number)] == ["delivered"]
+    assert [delivery.event.id for delivery in write.lease(store)] == ["e2"]
 
 
 def test_a_server_that_is_not_there_is_named_with_what_would_do_and_not_asked_again_at_once() -> None:

@@ -128,9 +128,9 @@ def told(store: PostgresStore) -> dict[str, int | None]:
 def carry_out(store: PostgresStore, *works: Callable[[Transaction], Any]) -> list[Piece]:
     """Do this in one transaction; those that are left are those whose threads would do them by themselves."""
     pieces = [Piece(work, keep=True) for work in works]
-    store._own.deciders.do(Piece(lambda _: None, keep=True))
-    done = store._own.deciders._carry_out(pieces, pieces[0])
-    return [piece for piece in pieces if not any(piece is each for each in done)]
+    store._own.deciders.take_turn(Piece(lambda _: None, keep=True))
+    store._own.deciders._carry_out(pieces)
+    return [piece for piece in pieces if not piece.done]
 
 
 # ---------------------------------------------------------------- how often the server is asked
@@ -184,15 +184,33 @@ def test_an_event_about_an_incident_takes_as_many_as_it_asks_and_two_more(
     assert trips.count - before == 3
 
 
-def test_settling_takes_as_many_for_many_as_for_one(counted: PostgresStore, trips: Trips, write: Writing) -> None:
-    carry_out(counted, *(appending(write, f"e{n}") for n in range(60)))
-    leased = write.lease(counted, limit=68)
-    taken = []
-    for part in (leased[:1], leased[1:2], leased[2:]):
+def test_settling_takes_two_however_many_there_are(counted: PostgresStore, trips: Trips, write: Writing) -> None:
+    counted.record([write.delivered(each) for each in write.lease(counted, limit=1)])
+    for count in (1, 6):
+        claimed = write.lease(counted, limit=count)
         before = trips.count
-        assert counted.record([write.delivered(each) for each in part]) == [True] * len(part)
-        taken.append(trips.count - before)
-    assert taken[1] == taken[2] <= 6, "and the first opened a connection"
+        assert counted.record([write.delivered(each) for each in claimed]) == [True] * count
+        assert trips.count - before == 2
+
+
+def test_settling_and_claiming_take_four_however_many_there_are(
+    counted: PostgresStore, trips: Trips, write: Writing
+) -> None:
+    carry_out(counted, *(appending(write, f"e{n}") for n in range(60)))
+    counted.next_due(now=NOON)  # opens a connection
+    outcomes = [write.delivered(each) for each in write.lease(counted, limit=1)]  # and another
+    for count in (1, 20, 46):
+        before = trips.count
+        held, claimed = counted.exchange(outcomes, now=NOON, ttl=MINUTE, limit=count, owner="me")
+        assert (held, len(claimed)) == ([True] * len(outcomes), count)
+        assert trips.count - before == 4
+        outcomes = [write.delivered(each) for each in claimed]
+    before = trips.count
+    assert counted.exchange(outcomes, now=NOON, ttl=MINUTE, limit=5, owner="me") == ([True] * len(outcomes), [])
+    assert trips.count - before == 3, "where nothing is due nothing is claimed"
+    before = trips.count
+    assert counted.next_due(now=NOON) is None
+    assert trips.count - before == 1
 
 
 # ---------------------------------------------------------------- what was taken for granted
@@ -252,7 +270,8 @@ def test_in_one_transaction_each_piece_has_its_own_answer_though_one_event_was_k
     append(store, write, "known")
     works = [appending(write, name) for name in ("a", "known", "b", "a", "c")]
     pieces = [Piece(work, keep=True) for work in works]
-    assert len(store._own.deciders._carry_out(pieces, pieces[2])) == 5
+    store._own.deciders._carry_out(pieces)
+    assert all(piece.done for piece in pieces)
     assert [piece.result for piece in pieces][1::2] == [1, 2]
     assert told(store) == {"known": 1, "a": 2, "b": 3, "c": 4}
     assert [each.event.id for each in write.lease(store)] == ["known", "a", "b", "c"]
@@ -384,6 +403,22 @@ def test_a_piece_that_fails_after_it_changed_something_leaves_nothing_and_the_ot
     assert [piece.work for piece in left] == [failing]
     assert store.transact(lambda tx: [cell.body for cell in tx.cells("group")], keep=False) == ["3"]
     assert told(store) == {"e0": 1, "e1": 2, "e2": 3}
+
+
+def test_what_failed_beside_others_and_goes_well_by_itself_has_no_error(open_store: Open, write: Writing) -> None:
+    store, tries = open_store(), []
+
+    def work(tx: Transaction) -> str:
+        tries.append(tx.add_event(write.event("of its own")))
+        if len(tries) == 1:
+            raise ZeroDivisionError
+        return "done"
+
+    [left] = carry_out(store, appending(write, "e1"), work)
+    assert isinstance(left.error, ZeroDivisionError)
+    store._own.deciders.take_turn(left)
+    assert left.result == "done"
+    assert told(store) == {"e1": 1, "of its own": 2}
 
 
 def test_an_event_that_the_database_refuses_is_refused_alone(open_store: Open, write: Writing) -> None:

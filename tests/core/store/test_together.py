@@ -5,38 +5,47 @@ from collections.abc import Sequence
 
 import pytest
 
-from tocsin.store.postgres_together import MOST, Together
 from tocsin.store.records import StoreError
+from tocsin.store.together import Place, Together
+
+MOST = 30
+
+
+class Piece(Place):
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
 
 
 class Held:
     """Carries out pieces; the first batch waits until it is let go."""
 
     def __init__(self) -> None:
-        self.batches: list[list[list[str]]] = []
+        self.batches: list[list[str]] = []
         self.begun = threading.Event()
         self.go_on = threading.Event()
         self.fails_with: BaseException | None = None
         self.leaves: list[str] = []
 
-    def __call__(self, pieces: Sequence[list[str]], mine: list[str]) -> Sequence[list[str]]:
-        self.batches.append(list(pieces))
+    def __call__(self, pieces: Sequence[Piece]) -> None:
+        self.batches.append([piece.name for piece in pieces])
         if len(self.batches) == 1:
             self.begun.set()
             assert self.go_on.wait(20)
         elif self.fails_with is not None:
             raise self.fails_with
-        return [piece for piece in pieces if piece is mine or piece[0] not in self.leaves]
+        for piece in pieces:
+            piece.done = piece is pieces[0] or piece.name not in self.leaves
 
 
 def together(held: Held, names: Sequence[str]) -> dict[str, BaseException | None]:
     """Have the first piece begun, then let the others pile up behind it, and finish all."""
-    group: Together[list[str]] = Together(held)
+    group: Together[Piece] = Together(held, most=MOST)
     ended: dict[str, BaseException | None] = {}
 
     def do(name: str) -> None:
         try:
-            group.do([name])
+            group.take_turn(Piece(name))
             ended[name] = None
         except BaseException as error:
             ended[name] = error
@@ -58,7 +67,7 @@ def test_what_piles_up_while_one_writes_is_done_at_once_and_each_once() -> None:
     held, names = Held(), [str(n) for n in range(10)]
     assert together(held, names) == dict.fromkeys(names)
     assert [len(batch) for batch in held.batches] == [1, 9]
-    assert sorted(piece[0] for batch in held.batches for piece in batch) == names
+    assert sorted(name for batch in held.batches for name in batch) == names
 
 
 def test_one_transaction_takes_only_so_many() -> None:
@@ -71,9 +80,9 @@ def test_what_was_left_undone_is_done_by_its_own_thread() -> None:
     held = Held()
     held.leaves = ["b", "c"]
     assert together(held, ["a", "b", "c", "d"]) == dict.fromkeys("abcd")
-    assert [piece[0] for piece in held.batches[0]] == ["a"]
+    assert held.batches[0] == ["a"]
     mine = [batch for batch in held.batches[1:] if len(batch) < 3]
-    assert {piece[0] for batch in mine for piece in batch} <= {"b", "c"}, "what was done is not done again"
+    assert {name for batch in mine for name in batch} <= {"b", "c"}, "what was done is not done again"
 
 
 def test_a_store_that_refuses_is_told_to_all_whose_work_it_was() -> None:
@@ -94,7 +103,19 @@ def test_another_exception_is_told_to_the_thread_that_had_it_and_the_others_try_
     assert len(held.batches) == 3
 
 
+def test_an_error_of_one_that_is_done_is_raised_in_its_own_thread_only() -> None:
+    refused = ValueError("b")
+
+    class Refusing(Held):
+        def __call__(self, pieces: Sequence[Piece]) -> None:
+            super().__call__(pieces)
+            for piece in pieces:
+                piece.error = refused if piece.name == "b" else None
+
+    assert together(Refusing(), ["a", "b", "c"]) == {"a": None, "b": refused, "c": None}
+
+
 def test_work_that_begins_a_transaction_inside_its_own_is_refused() -> None:
-    group: Together[int] = Together(lambda pieces, mine: group.do(2) or pieces)  # type: ignore[func-returns-value]
+    group: Together[Piece] = Together(lambda _: group.take_turn(Piece("inside")), most=MOST)
     with pytest.raises(RuntimeError, match="cannot begin inside another"):
-        group.do(1)
+        group.take_turn(Piece("outside"))
