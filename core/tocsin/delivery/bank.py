@@ -16,8 +16,9 @@ from tocsin.delivery.dead_letters import DeadLetters
 from tocsin.delivery.owner import is_alive
 from tocsin.delivery.sender import Attempt, Sender
 from tocsin.masked import logger
-from tocsin.store.protocol import DISABLED, Store
+from tocsin.store.protocol import Store
 from tocsin.store.records import Leased, StoreError
+from tocsin.store.summary import DISABLED
 from tocsin_hooks.messages import Reason, SendError
 
 _log = logger("tocsin.delivery")

@@ -7,8 +7,9 @@ from datetime import datetime
 
 from tocsin.delivery.sender import Attempt, Sender
 from tocsin.delivery.undelivered import Dead, announcements
-from tocsin.store.protocol import DISABLED, Store, Transaction
+from tocsin.store.protocol import Store, Transaction
 from tocsin.store.records import Cell, Status
+from tocsin.store.summary import DISABLED
 
 
 class DeadLetters:

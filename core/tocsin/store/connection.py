@@ -265,10 +265,11 @@ class Connection:
             try:
                 self._handle = self._connect()
             except _Damaged as damaged:
-                if not self._is_damaged():
+                if self._is_damaged():
+                    self._set_aside(damaged.error, damaged.identity)
+                elif quarantine.identity(self.path) == damaged.identity:
                     raise
-                self._set_aside(damaged.error, damaged.identity)
-                self._handle = self._connect()
+                self._handle = self._connect()  # a new file, which another process may have begun
             self._opened += 1
             index = LogIndex(self._handle, self.path)
             if self._stands():

@@ -10,9 +10,9 @@ from tocsin.store.postgres_claims import note
 from tocsin.store.postgres_lanes import wake
 from tocsin.store.postgres_schema import Db
 from tocsin.store.postgres_text import arrays
-from tocsin.store.protocol import DISABLED
 from tocsin.store.records import Leased, Outcome, to_micros
 from tocsin.store.rows import Ending, attempt, ended, ending, holds, receipts, settled
+from tocsin.store.summary import DISABLED
 
 _STILL_HELD = (
     "FROM unnest(%(numbers)s::bigint[], %(tokens)s::bigint[]) AS held (number, token)"

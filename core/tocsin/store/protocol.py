@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DISABLED = "disabled"
-"""The kind of the cells that name, as their keys, the channels to which nothing is sent until somebody mends them."""
-
 
 class Transaction(Protocol):
     """What can be read and written inside one transaction of a store."""

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from tocsin.crashpoints import Point, reached
-from tocsin.store.protocol import DISABLED
 from tocsin.store.records import Leased, Outcome, to_micros
 from tocsin.store.rows import Ending, attempt, ended, ending, holds, receipts, settled
 from tocsin.store.sqlite_lanes import wake
 from tocsin.store.sqlite_transaction import note
+from tocsin.store.summary import DISABLED
 
 _STILL_HELD = (
     "FROM (SELECT json_extract(value, '$[0]') AS held, json_extract(value, '$[1]') AS by FROM json_each(:held))"

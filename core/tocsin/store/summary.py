@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from tocsin.store.protocol import DISABLED
 from tocsin.store.records import from_micros, to_micros
 
+DISABLED = "disabled"
+"""The kind of the cells that name, as their keys, the channels to which nothing is sent until somebody mends them."""
 LATELY = timedelta(hours=1)
 """For how long back failures are counted."""
 

@@ -13,8 +13,8 @@ from support.operated import EXTRACT, FETCH, LOAD, happen, hub_of_2024
 from support.shell import CONFIG, WALL, Shell
 from tocsin.delivery.presence import HUB, announce
 from tocsin.simulate import event_of
-from tocsin.store.protocol import DISABLED
 from tocsin.store.records import Cell
+from tocsin.store.summary import DISABLED
 
 Install = Callable[[str, str], None]
 WALLED = CONFIG.replace('["inbox"]', '["wall"]') + '[channels.wall]\ntype = "wall"\n'

@@ -7,10 +7,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from support.outboxes import MINUTE, NOON, Writing
-from tocsin.store.protocol import DISABLED, Store, Transaction
+from tocsin.store.protocol import Store, Transaction
 from tocsin.store.records import Cell
 from tocsin.store.sqlite import SqliteStore
-from tocsin.store.summary import ChannelSummary, StoreSummary, summarise
+from tocsin.store.summary import DISABLED, ChannelSummary, StoreSummary, summarise
 from tocsin_hooks.messages import Action, Reason
 
 HOUR = timedelta(hours=1)
