@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from functools import lru_cache
 
-from tocsin_hooks.masking import known, mask, without_known
+from tocsin_hooks.masking import known, mask, mask_head, mask_tail, without_known
 
 _traces = logging.Formatter()
+_LOGGED = 200_000  # characters of a record; to look for secrets in a text of 30 MB would hold a run for ten seconds
 
 
 class Masked(logging.Filter):
@@ -33,10 +34,11 @@ class Masked(logging.Filter):
             text = record.getMessage()
         except Exception:  # arguments that do not fit: logging itself reports that, with their place
             return True
-        if (shown := mask(text) if thorough else without_known(text)) != text:
+        if (shown := mask_head(text, _LOGGED) if thorough else without_known(text)) != text:
             record.msg, record.args = shown, None
         if isinstance(record.exc_info, tuple) and record.exc_info[0] is not None and not record.exc_text:
-            record.exc_text = mask(_traces.formatException(record.exc_info))  # formatters take it as it is
+            trace = _traces.formatException(record.exc_info)
+            record.exc_text = mask_tail(trace, _LOGGED)  # formatters take it as it is
         return True
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
+from urllib.parse import quote, quote_plus, unquote
 
 MASK = "***"
 known: set[str] = set()
 """Every value of a secret that was revealed in this process."""
 
+_CUT = "..."
+_UNKNOWN = 256  # characters; most secrets that nobody has named are shorter
 _LEAST = 4  # characters; masking shorter values would spoil every text
 
 # Each pattern begins at something rare, and what follows it is bounded or never read twice, so that time is linear.
@@ -119,6 +124,41 @@ def mask(text: str, also: Iterable[str] = ()) -> str:
     return _PRIVATE_KEY.sub(rf"\g<before>{MASK}", text) if "PRIVATE KEY-----" in text else text
 
 
+def mask_head(text: str, cap: int, also: Iterable[str] = ()) -> str:
+    """The beginning of a text as `mask` shows it, at most `cap` characters, with a mark where it was cut.
+
+    >>> mask_head("password=hunter2, user=etl", 16)
+    'password=***,...'
+    """
+    spare = _longest(also)  # a secret that is cut in two is not known again
+    shown = mask(text[: 2 * cap + spare], also)
+    if len(text) > 2 * cap + spare:
+        shown = shown[: max(0, len(shown) - spare)]
+    elif len(shown) <= cap:
+        return shown
+    return shown[: cap - len(_CUT)] + _CUT
+
+
+def mask_tail(text: str, cap: int, also: Iterable[str] = ()) -> str:
+    """The end of a text as `mask` shows it, at most `cap` characters, with a mark where it was cut.
+
+    >>> mask_tail("user=etl, password=hunter2", 9)
+    '...rd=***'
+    """
+    spare = _longest(also)
+    shown = mask(text[-2 * cap - spare :], also)
+    if len(text) > 2 * cap + spare:
+        shown = shown[spare:]
+    elif len(shown) <= cap:
+        return shown
+    return _CUT + shown[len(_CUT) - cap :]
+
+
+def _longest(also: Iterable[str]) -> int:
+    """How many characters at the edge of a text that was cut may be of a secret."""
+    return max(_UNKNOWN, max(map(len, (*known, *also)), default=0))
+
+
 def remember(value: Any) -> None:
     """Take a value, and the texts in it, for secrets from now on.
 
@@ -127,13 +167,43 @@ def remember(value: Any) -> None:
     'etl gave ***'
     """
     if isinstance(value, str):
-        if len(value) >= _LEAST:
-            known.add(value)
+        if len(value) >= _LEAST and value not in known:
+            known.update(spellings(value))
     elif isinstance(value, dict):
         remember(list(value.values()))
     elif isinstance(value, list | tuple | set | frozenset):
         for each in value:
             remember(each)
+
+
+def spellings(value: str) -> set[str]:
+    r"""`value`, and how it is written where some of its characters cannot stand for themselves.
+
+    Services repeat what they were sent: as JSON, in an address, on a page, in one line; Python shows it as a literal.
+
+    >>> sorted(spellings("a/b c"))
+    ['a%2Fb%20c', 'a%2Fb+c', 'a/b c', 'a/b%20c', 'a/b+c', 'a\\/b c']
+    >>> spellings("0123abcd")
+    {'0123abcd'}
+    """
+    if value.isascii() and value.isalnum():
+        return {value}
+    text = value.encode("utf-8", "replace").decode()  # half a surrogate pair stands in no address
+    as_json = [json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]]
+    in_addresses = [quote(text, safe="/"), quote(text, safe=""), quote_plus(text, safe="/"), quote_plus(text)]
+    found = {
+        value,
+        " ".join(value.split()),
+        repr(value)[1:-1],
+        unquote(value),
+        *as_json,
+        *(each.replace("/", "\\/") for each in as_json),
+        *in_addresses,
+        html.escape(value),
+        html.escape(value, quote=False),
+        *(html.escape(value).replace("&#x27;", "&#39;").replace("&quot;", mark) for mark in ("&quot;", "&#34;")),
+    }
+    return {each for each in found if len(each) >= _LEAST}
 
 
 def without_known(text: str, also: Iterable[str] = ()) -> str:

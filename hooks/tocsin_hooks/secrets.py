@@ -14,7 +14,7 @@ from pydantic import GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from tocsin_hooks.errors import SecretError
-from tocsin_hooks.masking import known
+from tocsin_hooks.masking import known, remember
 
 _REFERENCE = '{ env = "NAME" }, { file = "PATH" } or { keyring = "service/name" }'
 _KINDS = ("env", "file", "keyring")
@@ -53,7 +53,7 @@ class Secret:
         # What stands in the config in plain sight is no secret, but for its address, which redact() cuts anyway; and
         # masking very short values would spoil every text.
         if self.kind != "plain" and len(value) >= 4:
-            known.update((value, *_telling_parts(value)))
+            remember([value, *_telling_parts(value)])
         return value
 
     @property

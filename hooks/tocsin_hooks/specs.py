@@ -97,8 +97,8 @@ def tocsin_enrich(event: Event) -> Mapping[str, str] | None:
     """Called with a settled event before it is routed, to add labels that filters and templates can read.
 
     Runs on the runner's thread. Return labels and their values, or None; where two plugins give the same label the
-    one registered last wins. Fields of the event itself cannot be changed. An exception adds nothing and is
-    logged. Nothing is recorded yet.
+    one registered last wins. Of each plugin the first 100 labels count, and of a label the first 4000 characters.
+    Fields of the event itself cannot be changed. An exception adds nothing and is logged. Nothing is recorded yet.
     """
 
 

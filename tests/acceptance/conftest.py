@@ -12,6 +12,15 @@ from support.stand_ins import StandIns
 
 Tocsin = Callable[..., subprocess.CompletedProcess[str]]
 
+PATIENCE = 300
+"""Seconds that a test may take here: several processes begin in each, and a busy machine is slow at that."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent == Path(__file__).parent and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(PATIENCE))
+
 
 @pytest.fixture
 def stand_ins() -> Iterator[StandIns]:
@@ -37,7 +46,7 @@ def tocsin(tmp_path: Path, environ: dict[str, str]) -> Tocsin:
             env=environ | more,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 
@@ -55,7 +64,7 @@ def python(tmp_path: Path, environ: dict[str, str]) -> Tocsin:
             env=environ | more,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
             check=False,
         )
 

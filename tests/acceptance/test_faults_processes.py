@@ -185,7 +185,7 @@ def test_a_hub_that_is_told_to_end_waits_for_what_is_under_way_and_ends_at_once_
         assert any("stopping" in line for line in hub.stdout)
         assert hub.poll() is None
         hub.send_signal(number)
-        assert hub.wait(20) == -number
+        assert hub.wait(60) == -number
         hub.stdout.close()
         sink.gate.set()
         sink.settle()

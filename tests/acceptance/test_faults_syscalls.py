@@ -24,7 +24,7 @@ from tocsin.store.sqlite import SqliteStore
 
 LONG = bool(os.environ.get("TOCSIN_LONG"))
 KILLED = -signal.SIGKILL
-pytestmark = pytest.mark.timeout(900 if LONG else 120)
+pytestmark = pytest.mark.timeout(900 if LONG else 300)
 MOST = 400
 """Calls after which a process has to have got through."""
 

@@ -125,12 +125,12 @@ class Run:
 
     def end(self, line: str = "") -> str:
         """Let it go on, to its end; what it says on stderr."""
-        _, err = self.process.communicate(line, timeout=30)
+        _, err = self.process.communicate(line, timeout=60)
         return err
 
     def die(self) -> None:
         self.signal(signal.SIGKILL)
-        self.process.wait(30)
+        self.process.wait(60)
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             assert stream is not None
             stream.close()  # workers may hold the other ends
@@ -164,7 +164,7 @@ class Place:
                 yield process
             finally:
                 process.terminate()
-                process.communicate(timeout=30)
+                process.communicate(timeout=60)
 
     def cell(self) -> tuple[Cell, Beat] | None:
         """The heartbeat of the one run."""

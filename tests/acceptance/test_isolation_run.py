@@ -195,7 +195,7 @@ def test_a_hub_outlives_what_its_channels_do(site: Path, environ: dict[str, str]
             "forks": Status.DELIVERED,
         }
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
     until(lambda: not left(place.log))
 
 
@@ -210,14 +210,14 @@ def test_no_process_of_a_channel_outlives_its_hub(
         groups = {os.getpgid(pid) for pid in left(place.log)}
         assert os.getpgid(process.pid) not in groups, "what a terminal sends, they do not get"
         process.send_signal(number)
-        process.wait(20)
+        process.wait(60)
     until(lambda: not left(place.log))
 
 
 def test_asking_all_processes_of_a_service_to_end_cuts_no_send_short(
     site: Path, environ: dict[str, str], python: Any
 ) -> None:
-    place = Place(site, {"slow": ('deadline = "1s"\nretry = { tries = 1 }', ["hangs"])})
+    place = Place(site, {"slow": ('deadline = "3s"\nretry = { tries = 1 }', ["hangs"])})
     assert python("plan.py").returncode == 0
     with hub(place, environ):
         until(lambda: left(place.log))
@@ -225,5 +225,5 @@ def test_asking_all_processes_of_a_service_to_end_cuts_no_send_short(
         for number in (signal.SIGTERM, signal.SIGINT):
             os.kill(channel, number)
         until(place.all_have_ended)
-    assert place.of_beasts()["hangs"].detail == "no answer within 1 s; the channel's process was killed"
+    assert place.of_beasts()["hangs"].detail == "no answer within 3 s; the channel's process was killed"
     assert not is_there(channel)

@@ -26,7 +26,7 @@ def names(life: int) -> list[str]:
     return [f"r{life}-{n}" if n % 2 else f"r{life}-{n}@t{n % 5}" for n in range(500)]
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_runs_and_hubs_that_are_killed_at_any_moment_keep_all_promises(kind: str, tmp_path: Path) -> None:
     print(f"TOCSIN_SEED={SEED}")

@@ -12,7 +12,7 @@ from tocsin.store.records import Status
 from tocsin.store.sqlite import SqliteStore
 
 Command = Callable[..., CompletedProcess[str]]
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(300)
 
 CONFIG = """
 [store]

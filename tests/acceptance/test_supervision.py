@@ -241,7 +241,7 @@ class Run:
         assert self.process.stdout.readline() == "loading\n"
 
     def end(self) -> tuple[int, str, str]:
-        out, err = self.process.communicate(timeout=30)
+        out, err = self.process.communicate(timeout=60)
         return self.process.returncode, out, err
 
 
@@ -261,8 +261,10 @@ def test_a_signal_cancels_the_run_once_and_gives_the_code(
 
 
 def test_ctrl_c_at_a_terminal_reaches_the_run_once(tmp_path: Path, environ: dict[str, str]) -> None:
-    counting = "signal.signal(signal.SIGINT, lambda *_: os.write(1, b'struck '))"
-    write(tmp_path, "[time.sleep(0.01) for _ in range(50)]", counting)
+    counting = "struck = []\nsignal.signal(signal.SIGINT, lambda *_: struck.append(os.write(1, b'struck ')))"
+    waiting = "[time.sleep(0.01) for _ in range(6000) if not struck]"
+    waiting += "; [time.sleep(0.01) for _ in range(50)]"  # for a second one
+    write(tmp_path, waiting, counting)
     at_terminal = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
     command = [sys.executable, "-c", at_terminal, sys.executable, "-m", "tocsin.cli", "run", "etl.py", "-q"]
     with subprocess.Popen(
@@ -274,8 +276,10 @@ def test_ctrl_c_at_a_terminal_reaches_the_run_once(tmp_path: Path, environ: dict
         terminal.stdin.write(b"\x03")
         terminal.stdin.flush()
         lines = []
-        while not lines or b"flow 'etl'" not in lines[-1]:
-            lines.append(terminal.stdout.readline())
+        for line in iter(terminal.stdout.readline, b""):
+            lines.append(line)
+            if b"flow 'etl'" in line:
+                break
         terminal.stdin.close()
     text = b"".join(lines)
     assert text.count(b"struck") == 1, text

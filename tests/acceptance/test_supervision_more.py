@@ -156,7 +156,7 @@ def hub(tmp_path: Path, environ: dict[str, str]) -> Iterator[subprocess.Popen[by
         assert process.stdout.readline().startswith(b"tocsin hub: ")
         yield process
         process.terminate()
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
 
 
 @contextmanager
@@ -172,7 +172,7 @@ def supervised(folder: Path, environ: dict[str, str]) -> Iterator[tuple[subproce
         [child] = map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
         yield process, child
         process.kill()
-        process.communicate(timeout=30)
+        process.communicate(timeout=60)
 
 
 def declared(folder: Path) -> bool:
@@ -188,7 +188,7 @@ def declared(folder: Path) -> bool:
 def test_a_hub_leaves_it_to_the_supervisor_to_say_how_the_run_died(tmp_path: Path, environ: dict[str, str]) -> None:
     with supervised(tmp_path, environ) as (process, child):
         os.kill(child, signal.SIGABRT)
-        out, _ = process.communicate(timeout=30)
+        out, _ = process.communicate(timeout=60)
     assert process.returncode == 134
     assert "killed by SIGABRT while 'load' was running" in " ".join(out.split())
     assert inbox(tmp_path) == [("Crashed: etl", "killed by SIGABRT while 'load' was running")]
@@ -201,7 +201,7 @@ def test_a_run_that_dies_with_its_supervisor_is_announced_by_the_hub_once(
     with supervised(tmp_path, environ) as (process, child):
         os.kill(process.pid, signal.SIGKILL)
         os.kill(child, signal.SIGKILL)
-        process.wait(30)
+        process.wait(60)
         until(lambda: declared(tmp_path))
     assert tocsin("tick").returncode == 0
     until(lambda: inbox(tmp_path))

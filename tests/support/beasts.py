@@ -124,7 +124,7 @@ def is_there(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
-def until(true: Callable[[], object], seconds: float = 20) -> None:
+def until(true: Callable[[], object], seconds: float = 60) -> None:
     """Wait until something has happened in another process, which can tell nobody."""
     ends = time.monotonic() + seconds
     while not true():

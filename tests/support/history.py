@@ -56,7 +56,7 @@ class Sink:
             self.arrivals.append(arrival)
             self._changed.notify_all()
 
-    def wait(self, count: int, seconds: float = 30) -> None:
+    def wait(self, count: int, seconds: float = 60) -> None:
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.arrivals) >= count, seconds), len(self.arrivals)
 
@@ -65,7 +65,7 @@ class Sink:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/", timeout=20):  # taken after all that came before
             pass
         with self._changed:
-            assert self._changed.wait_for(lambda: self._under_way == 0, 20)
+            assert self._changed.wait_for(lambda: self._under_way == 0, 60)
             return len(self.arrivals)
 
     def begun(self, count: int) -> None:
@@ -79,6 +79,7 @@ def _server(sink: Sink) -> ThreadingHTTPServer:
         """Counts a request from the moment that its connection is taken: the thread that reads it may begin late."""
 
         daemon_threads = True
+        request_queue_size = 128  # what comes while others are taken is taken in turn, and not a second later
 
         def process_request(self, request: Any, client_address: Any) -> None:
             sink.begun(1)
@@ -104,7 +105,7 @@ def _handler(sink: Sink) -> type[BaseHTTPRequestHandler]:
                 said = json.loads(body) if body.endswith(b"}") else None  # whoever died in the middle has sent nothing
                 if said is not None:
                     sink.add(Arrival(**said) if "key" in said else Arrival(self.headers["webhook-id"], "", ""))
-                    sink.gate.wait(30)
+                    sink.gate.wait(120)
                 self.send_response(204)
                 self.end_headers()
             except OSError:

@@ -282,7 +282,7 @@ class Nursery:
         assert self._mother.stdin is not None
         assert self._mother.stdout is not None
         self._mother.stdin.close()
-        self._mother.wait(20)
+        self._mother.wait(60)
         self._mother.stdout.close()
         self._out.close()
 

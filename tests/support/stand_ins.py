@@ -6,11 +6,12 @@ Run as a script they print what they receive; tests use the class.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from email import message_from_bytes, policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -42,11 +43,11 @@ class StandIns:
 
     def __enter__(self) -> StandIns:
         self._arrived = threading.Condition()
-        self._http = ThreadingHTTPServer(("127.0.0.1", self.http_port), _handler(self))
+        self._http = _HttpServer(("127.0.0.1", self.http_port), _handler(self))
         self.http_port = self._http.server_address[1]
         threading.Thread(target=self._http.serve_forever, args=(0.05,), daemon=True).start()
-        self.smtp_port = self.smtp_port or _free_port()
-        self._smtp = Controller(_Mailbox(self), hostname="127.0.0.1", port=self.smtp_port)
+        self._smtp = _MailServer(_Mailbox(self), self.smtp_port)
+        self.smtp_port = self._smtp.port
         self._smtp.start()
         return self
 
@@ -75,12 +76,6 @@ class StandIns:
         return [received for received in self.received if received.service == service]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def answer(path: str, body: dict[str, Any]) -> tuple[str, str, int, str]:
     """The service that `path` belongs to, a summary of the request, and the status and body of its answer."""
     if path.startswith("/api/chat."):
@@ -95,6 +90,10 @@ def answer(path: str, body: dict[str, Any]) -> tuple[str, str, int, str]:
         reply = {"status": "success", "message": "Event processed", "dedup_key": body.get("dedup_key")}
         return "pagerduty", summary, 202, json.dumps(reply)
     return "webhook", f"{body.get('type')}: {body.get('data', {}).get('message', {}).get('title')}", 204, ""
+
+
+class _HttpServer(ThreadingHTTPServer):
+    request_queue_size = 128  # no connection is refused, or made a second later, while others are taken
 
 
 def _handler(stand_ins: StandIns) -> type[BaseHTTPRequestHandler]:
@@ -123,6 +122,17 @@ def _handler(stand_ins: StandIns) -> type[BaseHTTPRequestHandler]:
             """Say nothing: what arrives is told by the stand-ins."""
 
     return Handler
+
+
+class _MailServer(Controller):
+    """Has its port from the beginning: one that is only looked for may be somebody else's when it is taken."""
+
+    def __init__(self, handler: Any, port: int) -> None:
+        self._listener = socket.create_server(("127.0.0.1", port))
+        super().__init__(handler, "127.0.0.1", self._listener.getsockname()[1], ready_timeout=60)
+
+    def _create_server(self) -> Awaitable[asyncio.AbstractServer]:
+        return self.loop.create_server(self._factory_invoker, sock=self._listener)
 
 
 class _Mailbox:

@@ -75,7 +75,6 @@ class World:
         self.clock = clock or ManualClock(chance=0.0)
         self.store = SqliteStore(folder / "tocsin.db")
         self.told = Told()
-        self.channels = list(channels.values())
         self._pause = threading.Event()
         catalog = Catalog()
         catalog.register(self.told)
@@ -119,6 +118,10 @@ class World:
 
     def settle(self) -> None:
         """Let the worker's threads do what can be done without the clock."""
-        before = -1
-        while before != (before := sum(len(each.messages) for each in self.channels)):
-            self._pause.wait(0.06)
+        self.worker.wake()  # so that it looks once more after what was said to it before
+
+        def rests() -> bool:
+            with self.worker._changed:
+                return self.worker._is_quiet(self.clock.now())
+
+        self.until(rests)

@@ -12,7 +12,7 @@ from tocsin.clock import Clock, SystemClock
 from tocsin.flows.parameter import is_plain
 from tocsin.flows.task import Task
 from tocsin_hooks.events import Event, ExceptionSummary
-from tocsin_hooks.masking import known, mask, mask_values, tells_a_secret
+from tocsin_hooks.masking import known, mask, mask_head, mask_tail, mask_values, tells_a_secret
 from tocsin_hooks.states import Failed, Finished, Retrying, State, family
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def short_repr(value: Any) -> str:
         text = repr(value)
     except Exception:  # somebody else's __repr__
         return f"<{type(value).__name__}>"
-    return head(mask(head(text, 2 * REPR_CAP)), REPR_CAP)
+    return mask_head(text, REPR_CAP)
 
 
 def summary_of(result: Any, secrets: Collection[str] = ()) -> ExceptionSummary | None:
@@ -183,36 +183,18 @@ def summary_of(result: Any, secrets: Collection[str] = ()) -> ExceptionSummary |
     except Exception:  # somebody else's __str__
         message = f"<{type(result).__name__}>"
     text = "".join(traceback.format_exception(result))
-    # more than is kept is looked at: a secret that is cut in two is not known again
-    text = tail(mask(tail(text, 2 * TRACEBACK_CAP), secrets), TRACEBACK_CAP)
-    return ExceptionSummary(type(result).__name__, _beginning(message, secrets), text)
+    return ExceptionSummary(
+        type(result).__name__, _beginning(message, secrets), mask_tail(text, TRACEBACK_CAP, secrets)
+    )
 
 
 def _beginning(text: str, secrets: Collection[str]) -> str:
     if len(text) <= _SHORT and not secrets:
         return _masked(text, len(known))
-    return head(mask(head(text, 2 * MESSAGE_CAP), secrets), MESSAGE_CAP)
+    return mask_head(text, MESSAGE_CAP, secrets)
 
 
 @lru_cache(maxsize=1024)
 def _masked(text: str, secrets_known: int) -> str:  # noqa: ARG001  (a secret revealed since makes another answer)
     """The words of states are few and short, and told with every one of them."""
     return mask(text)
-
-
-def head(text: str, cap: int) -> str:
-    """The beginning of a text, with a mark where it was cut.
-
-    >>> head("abcdefghij", 6)
-    'abc...'
-    """
-    return text if len(text) <= cap else text[: cap - 3] + "..."
-
-
-def tail(text: str, cap: int) -> str:
-    """The end of a text, with a mark where it was cut.
-
-    >>> tail("abcdefghij", 6)
-    '...hij'
-    """
-    return text if len(text) <= cap else "..." + text[3 - cap :]

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any
 
 from tocsin_hooks.decisions import RoutingDecision
 from tocsin_hooks.events import Event
 from tocsin_hooks.filters import Filter
 from tocsin_hooks.states import State
+from tocsin_hooks.text import cut
 
 Predicate = Callable[[Event], object]
 Verdict = tuple[bool, Exception | None]
@@ -45,17 +47,22 @@ def state(answer: object) -> State | None:
     raise JunkError(answer, "State")
 
 
-def labels(answer: object) -> dict[str, str]:
-    """Labels as text.
+MOST_LABELS, LONGEST_NAME, LONGEST_LABEL = 100, 200, 4_000
+"""How many labels a plugin can add to an event, and of how many characters: they are stored with it and sent along."""
 
-    >>> labels({"tier": 1}), labels(None)
-    ({'tier': '1'}, {})
+
+def labels(answer: object) -> dict[str, str]:
+    """Labels as text: the first ones, and of each the beginning.
+
+    >>> labels({"tier": 1}), labels(None), labels({"log": "x" * 9_999})["log"][-3:]
+    ({'tier': '1'}, {}, 'xx…')
     """
     if answer is None:
         return {}
     if not isinstance(answer, Mapping):
         raise JunkError(answer, "mapping")
-    return {str(name): str(value) for name, value in answer.items()}
+    first = islice(answer.items(), MOST_LABELS)
+    return {cut(str(name), LONGEST_NAME): cut(str(value), LONGEST_LABEL) for name, value in first}
 
 
 def items(answer: Any) -> list[Any]:

@@ -265,7 +265,7 @@ class Hooks(GuardedCalls):
                 else:
                     found.setdefault(kind.name, kind)
                     providers.setdefault(kind.name, []).append(plugin)
-        several = {name: plugins for name, plugins in providers.items() if len(set(plugins)) > 1}
+        several = {name: [*dict.fromkeys(plugins)] for name, plugins in providers.items() if len(set(plugins)) > 1}
         clashes = {
             name: f"provided by both plugin '{first}' and plugin '{second}'; block one of them in [plugins]"
             for name, (first, second, *_) in several.items()

@@ -156,7 +156,10 @@ def _name_of(plugin: Any) -> str:
 
 
 def _told(error: BaseException) -> str:
-    first = str(error).strip().splitlines()
+    try:
+        first = str(error).strip().splitlines()
+    except Exception:  # an exception of the plugin's own may have no text
+        first = []
     return f"{type(error).__name__}: {first[0]}" if first else type(error).__name__
 
 

@@ -8,10 +8,10 @@ from functools import lru_cache
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from tocsin.routing.envelope import Envelope
 from tocsin.routing.template_filters import PlainFilter
+from tocsin.routing.template_limits import BUDGET, Budget, LimitedEnvironment
 from tocsin_hooks.events import Event
 from tocsin_hooks.messages import Action, Item, Why
 
@@ -26,9 +26,9 @@ Filters = tuple[PlainFilter, ...]
 
 
 @lru_cache(maxsize=16)
-def _environment(filters: Filters) -> ImmutableSandboxedEnvironment:
+def _environment(filters: Filters) -> LimitedEnvironment:
     # Channels escape for their own dialects: escaping here as well would escape twice.
-    made = ImmutableSandboxedEnvironment(undefined=StrictUndefined, autoescape=False, trim_blocks=True)
+    made = LimitedEnvironment(undefined=StrictUndefined, autoescape=False, trim_blocks=True)
     for each in filters:
         made.filters.setdefault(each.name, each)  # Jinja2's own keep their meaning
     return made
@@ -49,7 +49,7 @@ def render(template: str, data: Mapping[str, Any], filters: Filters = ()) -> str
     """
     pieces, size = [], 0
     try:
-        for piece in _environment(filters).from_string(template).generate(dict(data)):
+        for piece in _environment(filters).from_string(template).generate({**data, BUDGET: Budget()}):
             pieces.append(piece)
             size += len(piece)
             if size > OUTPUT_CAP:

@@ -205,14 +205,14 @@ def test_eight_threads_get_their_own_reasons(receiver: Receiver) -> None:
     }
 
 
-@pytest.mark.parametrize("parameters", ["?retry=3&wait=1", "?optional=yes"])
+@pytest.mark.parametrize("parameters", ["?retry=3&wait=20", "?optional=yes"])
 def test_apprise_neither_retries_nor_hides_a_failure(receiver: Receiver, parameters: str) -> None:
     receiver.answer(500)
     started = time.monotonic()
     error = error_of(channel(f"json://127.0.0.1:{receiver.port}{parameters}"))
     assert error.reason is Reason.SERVER
     assert len(receiver.requests) == 1
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 15
 
 
 def test_no_redirect_is_followed(receiver: Receiver) -> None:

@@ -7,8 +7,9 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -23,9 +24,15 @@ from aiosmtpd.smtp import AuthResult, LoginPassword
 LOGIN = ("tocsin", "pa55-w0rd-of-the-mail-account")
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+class BoundController(Controller):
+    """Has its port from the beginning: one that is only looked for may be somebody else's when it is taken."""
+
+    def __init__(self, handler: Any, **more: Any) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        super().__init__(handler, "127.0.0.1", self._listener.getsockname()[1], ready_timeout=60, **more)
+
+    def _create_server(self) -> Awaitable[asyncio.AbstractServer]:
+        return self.loop.create_server(self._factory_invoker, sock=self._listener, ssl=self.ssl_context)
 
 
 @dataclass
@@ -57,13 +64,10 @@ class MailServer:
         self.refusals: dict[str, str] = {}
         self.mail_reply = self.data_reply = self.quit_reply = self.login_reply = ""
         self.silent = False
-        self.port = free_port()
         self._login = login
         self._running = True
-        self._controller = Controller(
+        self._controller = BoundController(
             self,
-            hostname="127.0.0.1",
-            port=self.port,
             ssl_context=tls if security == "tls" else None,
             tls_context=tls if security == "starttls" else None,
             require_starttls=security == "starttls",
@@ -72,6 +76,7 @@ class MailServer:
             auth_require_tls=security == "starttls",  # under TLS from the start it would find none
             auth_exclude_mechanism=None if login else ["LOGIN", "PLAIN"],
         )
+        self.port: int = self._controller.port
         self._controller.start()
 
     @property
@@ -125,6 +130,7 @@ class Authority:
     client_cert: Path
     context: ssl.SSLContext
     wrong_name: ssl.SSLContext
+    expired: ssl.SSLContext
     demanding: ssl.SSLContext
 
 
@@ -135,16 +141,19 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     ca.cert_pem.write_to_path(str(folder / "ca.pem"))
     ca.issue_cert("client@example.org").private_key_and_cert_chain_pem.write_to_path(str(folder / "client.pem"))
 
-    def context(name: str) -> ssl.SSLContext:
+    def context(name: str, **terms: Any) -> ssl.SSLContext:
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        ca.issue_cert(name).configure_cert(made)
+        ca.issue_cert(name, **terms).configure_cert(made)
         return made
 
     demanding = context("127.0.0.1")
     demanding.verify_mode = ssl.CERT_REQUIRED
     ca.configure_trust(demanding)
+    expired = context(
+        "127.0.0.1", not_before=datetime(2020, 1, 1, tzinfo=UTC), not_after=datetime(2021, 1, 1, tzinfo=UTC)
+    )
     return Authority(
-        folder / "ca.pem", folder / "client.pem", context("127.0.0.1"), context("mail.example.org"), demanding
+        folder / "ca.pem", folder / "client.pem", context("127.0.0.1"), context("mail.example.org"), expired, demanding
     )
 
 

@@ -35,7 +35,7 @@ class Reply:
         return 500 <= self.code < 600
 
     def __str__(self) -> str:
-        return redact(one_line(f"{self.code} {self.text}", 200))
+        return one_line(redact(f"{self.code} {self.text}"), 200)  # a secret that is cut in two is not known again
 
 
 def judge(replies: Mapping[str, Reply], mark: str) -> Receipt:

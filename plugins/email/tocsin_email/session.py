@@ -15,6 +15,7 @@ from tocsin_hooks.messages import Reason, SendError
 _CONNECT_SECONDS = 5.0
 _QUIT_SECONDS = 1.0
 _MOST_BYTES = 256 * 1024  # of all replies of one conversation together
+_UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})  # of OpenSSL's X509_V_ERR_*: no authority that is trusted
 
 TlsContext = Callable[[], ssl.SSLContext]
 
@@ -123,10 +124,24 @@ def transmit(
             return replies
         reply = session.reply("DATA")
         if reply.code != 354:
-            return replies | dict.fromkeys(welcome, reply)
+            return replies | dict.fromkeys(welcome, _refused(reply, server))
         session.send(_dotted(mail))
     with breaking_off(server, seconds, unknown=True):  # the final dot is out: from here on it may have arrived
-        return replies | dict.fromkeys(welcome, Reply.of(*session.getreply()))
+        reply = Reply.of(*session.getreply())
+        return replies | dict.fromkeys(welcome, reply if reply.accepted else _refused(reply, server, unknown=True))
+
+
+def _refused(reply: Reply, server: Server, *, unknown: bool = False) -> Reply:
+    """The reply, if it refuses the mail. Raises SendError for one that says nothing of it: not even that it was taken.
+
+    >>> _refused(Reply(250, "go on"), Server("mail.example.org", 25, "plain"))
+    Traceback (most recent call last):
+    tocsin_hooks.messages.SendError: mail.example.org:25 answered the mail with '250 go on', which has no meaning there
+    """
+    if 400 <= reply.code < 600:
+        return reply
+    what = "with what is no reply of SMTP" if reply.code < 0 else f"with '{reply}', which has no meaning there"
+    raise SendError(Reason.SERVER, f"{server.where} answered the mail {what}", unknown=unknown)
 
 
 @contextmanager
@@ -145,12 +160,10 @@ def _broken(error: Exception, server: Server, seconds: float, *, unknown: bool) 
             Reason.TIMEOUT, f"{server.where} did not answer in time (timeout {seconds:g} s)", unknown=unknown
         )
     if isinstance(error, ssl.SSLCertVerificationError):
-        return SendError(
-            Reason.CONFIG,
-            f"the certificate of {server.where} is not trusted: {error.verify_message}; "
-            "for a private authority set ca_file to its certificate",
-            permanent=True,
-        )
+        advice = "; for a private authority set ca_file to its certificate"
+        hint = advice if error.verify_code in _UNKNOWN_AUTHORITY else ""
+        why = error.verify_message.rstrip(".")
+        return SendError(Reason.NETWORK, f"the certificate of {server.where} is not trusted: {why}{hint}")
     if isinstance(error, smtplib.SMTPServerDisconnected):
         return SendError(Reason.NETWORK, f"{server.where} closed the connection", unknown=unknown)
     if isinstance(error, smtplib.SMTPResponseException):

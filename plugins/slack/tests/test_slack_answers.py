@@ -9,7 +9,7 @@ import pytest
 
 from tocsin_hooks.messages import Reason, Receipt
 from tocsin_hooks.secrets import Secret
-from tocsin_slack.answers import Answer, SlackError, api_outcome, retry_after, webhook_outcome
+from tocsin_slack.answers import Answer, SlackError, api_outcome, wait_asked, webhook_outcome
 
 PAGE = "<!DOCTYPE html><html><body>be right back</body></html>"
 WEB = {"content-type": "text/html; charset=utf-8"}
@@ -126,10 +126,18 @@ def test_the_wait_asked_for_is_read_as_seconds_or_as_a_date() -> None:
     assert webhook(503, headers={"retry-after": "5"}).retry_after == 5
     assert webhook(503).retry_after is None
     at = {"retry-after": "Sun, 01 Mar 2026 12:01:40 GMT", "date": "Sun, 01 Mar 2026 12:00:00 GMT"}
-    assert retry_after(at) == 100
-    for odd in ("", "soon", "nan", "inf", "1e999", "Sun, 01 Mar 2026 12:01:40 GMT"):
-        assert retry_after({"retry-after": odd}) is None
-    assert retry_after({"retry-after": "-5"}) == 0
+    assert wait_asked(at) == 100
+    assert wait_asked({"retry-after": "17, 120"}) == 120  # of two the longer
+    for odd in ("", "soon", "nan", "inf", "1e999", "1_000", "-5", "Sun, 01 Mar 2026 12:01:40 GMT"):
+        assert wait_asked({"retry-after": odd}) is None, odd
+
+
+def test_dates_past_all_bounds_are_no_wait_and_no_mistake_of_the_channel() -> None:
+    huge = f"Sun, 01 Mar {'9' * 20} 12:00:00 GMT"
+    good = "Sun, 01 Mar 2026 12:00:00 GMT"
+    for asked, said in ((huge, good), (good, huge), (huge, huge), (f"Sun, {'9' * 20} Mar 2026 12:00:00 GMT", good)):
+        error = webhook(429, headers={"retry-after": asked, "date": said})
+        assert (error.reason, error.retry_after) == (Reason.RATE_LIMITED, None)
 
 
 def test_what_slack_adds_to_an_error_is_told() -> None:
@@ -156,3 +164,9 @@ def test_answers_that_are_not_what_they_seem_are_survived() -> None:
         found = api_outcome(Answer(200, body))
         assert isinstance(found, SlackError)
         assert kind(found) == (Reason.SERVER, "retry")
+
+
+def test_a_secret_that_an_answer_repeats_over_and_over_is_never_shown_in_part() -> None:
+    secret = "Kq7-" + "longsecret-" * 9
+    Secret.literal(secret).get_secret_value()
+    assert "Kq7" not in webhook(400, f"no {(secret + ' ') * 600}").detail

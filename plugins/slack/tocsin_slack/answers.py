@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from tocsin_hooks.http import retry_after
 from tocsin_hooks.messages import Reason, Receipt, SendError
 from tocsin_hooks.secrets import redact
 from tocsin_slack.names import (
@@ -24,6 +25,7 @@ from tocsin_slack.names import (
 from tocsin_slack.text import cut, one_line
 
 QUOTED = 500  # characters of an answer that are worth repeating
+_LOOKED_AT = 128 * QUOTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +91,17 @@ def api_outcome(answer: Answer) -> Receipt | SlackError:
     return _by_name(answer, name) or _by_status(answer, name)
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
+def wait_asked(headers: Mapping[str, str]) -> float | None:
     """The wait in seconds that an answer asks for, given as a number or as a date beside the answer's own.
 
-    >>> retry_after({"retry-after": "30"}), retry_after({"retry-after": "soon"})
+    >>> wait_asked({"retry-after": "30"}), wait_asked({"retry-after": "soon"})
     (30.0, None)
     """
-    asked = headers.get("retry-after", "").strip()
     try:
-        seconds = float(asked)
-    except ValueError:
-        try:
-            wait = parsedate_to_datetime(asked) - parsedate_to_datetime(headers.get("date", ""))
-        except (ValueError, TypeError):
-            return None
-        seconds = wait.total_seconds()
-    return max(seconds, 0.0) if math.isfinite(seconds) else None
+        now = parsedate_to_datetime(headers.get("date", "")).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        now = math.inf  # beside which every date is one gone by
+    return retry_after(headers.get("retry-after"), now)
 
 
 def _by_name(answer: Answer, name: str) -> SlackError | None:
@@ -151,7 +148,7 @@ def _error(
     disable: bool = False,
     unknown: bool = False,
 ) -> SlackError:
-    wait = retry_after(answer.headers) if reason in (Reason.RATE_LIMITED, Reason.SERVER) else None
+    wait = wait_asked(answer.headers) if reason in (Reason.RATE_LIMITED, Reason.SERVER) else None
     error = SlackError(reason, _detail(answer), retry_after=wait, permanent=permanent, disable=disable, unknown=unknown)
     error.name = name
     return error
@@ -168,8 +165,8 @@ def _detail(answer: Answer) -> str:
         said = " ".join([f"'{data['error']}'", *_hints(data)])
     else:
         said = f"'{answer.body}'" if answer.body.strip() else "nothing"
-    # Twice cut: the first keeps the work small, the second is what was promised
-    return cut(redact(one_line(f"Slack answered {answer.status}: {said[: 4 * QUOTED]}")), QUOTED)
+    # Twice cut: the first keeps the work small, and far from the second, for a secret that is cut in two is not known
+    return cut(redact(one_line(f"Slack answered {answer.status}: {said[:_LOOKED_AT]}")), QUOTED)
 
 
 def _hints(data: Mapping[str, Any]) -> list[str]:

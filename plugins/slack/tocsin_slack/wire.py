@@ -66,7 +66,10 @@ class Wire:
             raise SendError(Reason.CONFIG, "token or address holds what no request can carry") from None
         finally:
             connection.close()
-        found = {name.lower(): value for name, value in response.getheaders()}
+        found: dict[str, str] = {}
+        for name, value in response.getheaders():  # what comes twice counts twice, as if it had come in one
+            key = name.lower()
+            found[key] = f"{found[key]}, {value}" if key in found else value
         return Answer(response.status, content.decode("utf-8", "replace"), found)
 
     def _connection(self, target: SplitResult) -> tuple[http.client.HTTPConnection, str, dict[str, str]]:

@@ -366,6 +366,29 @@ def test_a_proxy_comes_from_the_settings_only_and_the_address_is_still_checked(
     assert receiver.requests[0].target == "http://hooks.example.org/T0"
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "%31%32%37.0.0.1",
+        "%6cocalhost",
+        "0x7f.1%2e",
+        "hooks%2eexample.org",
+        "\uff4cocalhost",
+        "\uff11\uff12\uff17.0.0.1",
+        "127\u30020\u30020\u30021",
+        "\u2460\u2461\u2466.0.0.1",
+    ],
+)
+def test_no_proxy_is_asked_for_an_address_inside_that_is_written_otherwise(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("HOOK_URL", f"http://{host}/T0")
+    webhook = WebhookChannel(config(url={"env": "HOOK_URL"}, allow_http=True, proxy=receiver.url))
+    error = error_of(webhook)
+    assert (error.reason, error.permanent) == (Reason.CONFIG, True)
+    assert receiver.connections == 0
+
+
 def test_nothing_is_asked_of_an_address_that_a_redirect_names(receiver: Receiver) -> None:
     with Receiver() as inside:
         receiver.answer(307, headers={"Location": f"{inside.url}/latest/meta-data"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import unicodedata
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -158,7 +159,18 @@ def parts_of(url: str) -> tuple[str, str, int]:
         raise ValueError(f"{example}, found " + (f"the scheme '{split.scheme}'" if split.scheme else "no scheme"))
     if not host or port == 0:
         raise ValueError(f"{example}, found no host" if not host else f"{example}, found port 0")
-    return split.scheme, host.rstrip("."), port or _PORTS[split.scheme]
+    if "%" in host and ":" not in host:  # whoever decodes it sees another host than whoever does not
+        raise ValueError(f"{example}, found a host with '%' in it")
+    return split.scheme, _as_sent(host).rstrip("."), port or _PORTS[split.scheme]
+
+
+def _as_sent(host: str) -> str:
+    r"""`host` without the letters and digits that international names have beside those of ASCII.
+
+    >>> _as_sent("\uff4cocalhost"), _as_sent("\uff11\uff12\uff17\u30020.0.1")
+    ('localhost', '127.0.0.1')
+    """
+    return host if host.isascii() else unicodedata.normalize("NFKC", host).casefold().replace("\u3002", ".")
 
 
 def network(text: str) -> str:

@@ -16,6 +16,7 @@ from tocsin.flows.notes import email_message_formatter, slack_message_formatter
 from tocsin.flows.task import task
 from tocsin.masked import Masked, logger
 from tocsin.runs import run_flow
+from tocsin_hooks.masking import remember
 from tocsin_hooks.secrets import Secret
 
 DSN = "postgres://etl:canary-pw@db:5432/rows"
@@ -113,3 +114,22 @@ def test_notifiers_say_what_went_wrong_without_its_secrets() -> None:
         said = str(slack_message_formatter(load, state)) + email_message_formatter(load, state, "ops@example.org")
         assert "canary-pw" not in said
         assert "no route to" in said
+
+
+@pytest.mark.timeout(20)  # seconds; to look at all of it takes longer
+def test_of_a_text_without_measure_little_is_logged_and_no_secret_that_is_cut_in_two(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    log = logger("tocsin.measure")
+    remember("hunter2-and-more")
+    try:
+        raise ValueError("hunter2-and-more " * 2_000_000)
+    except ValueError:
+        log.exception("hunter2-and-more " * 2_000_000)
+    [record] = caplog.records
+    assert record.exc_text is not None
+    for text in (record.getMessage(), record.exc_text):
+        assert 90_000 < len(text) <= 200_000
+        assert "***" in text
+        assert "hunt" not in text
+        assert "more " not in text

@@ -193,7 +193,7 @@ class Types:
 
 
 def test_a_channel_type_that_two_plugins_provide_is_neithers_and_names_both() -> None:
-    found, clashes = hooks_of(Types("pager", "horn"), Types("pager")).channel_types()
+    found, clashes = hooks_of(Types("pager", "horn"), Types("pager", "pager")).channel_types()
     assert set(found) == {"horn"}
     both = "provided by both plugin 'plugin1' and plugin 'plugin0'; block one of them in [plugins]"
     assert clashes == {"pager": both}
