@@ -9,7 +9,7 @@ import pytest
 
 from support.postgres import shared_server
 from support.shell import Shell
-from tocsin.plugins.catalog import installed
+from tocsin.plugins.catalog import look_again
 
 CONFIG = """
 [defaults]
@@ -46,12 +46,12 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
     monkeypatch.setenv("TOCSIN_SPILL_DIR", str(tmp_path / "spill"))
     monkeypatch.setenv("TOCSIN_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("ALERTS_DATABASE", shared_server().url(tmp_path))
-    installed.cache_clear()
+    look_again()
     shell = Shell(tmp_path)
     shell.write(CONFIG)
     shell.write(FLOW, "etl.py")
     yield shell
-    installed.cache_clear()  # without the plugins that are left out here
+    look_again()  # without the plugins that are left out here
 
 
 def test_a_run_and_the_commands_work_on_a_database(shell: Shell) -> None:

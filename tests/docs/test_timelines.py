@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from support.pages import DOCS, Section, act, anchor, sections
-from tocsin.plugins.catalog import installed
+from tocsin.plugins.catalog import look_again
 from tocsin.simulate import Simulation
 from tocsin_hooks.testing.http import Receiver
 
@@ -32,9 +32,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("TOCSIN_SPILL_DIR", str(tmp_path / "spill"))
     monkeypatch.delenv("TOCSIN_CONFIG", raising=False)
-    installed.cache_clear()
+    look_again()
     yield tmp_path
-    installed.cache_clear()
+    look_again()
     for name in ("mypkg.alerts", "mypkg"):
         sys.modules.pop(name, None)
 

@@ -197,7 +197,7 @@ def _impl_options(plugin: Any, attribute: str) -> Mapping[str, Any] | None:
 
 def discovered() -> tuple[EntryPoint, ...]:
     """The plugins that installed packages announce; none when `TOCSIN_DISABLE_PLUGIN_AUTOLOAD` is set."""
-    if os.environ.get("TOCSIN_DISABLE_PLUGIN_AUTOLOAD"):
+    if _are_hidden():
         return ()
     return tuple(sorted(entry_points(group=GROUP), key=lambda point: point.name))
 
@@ -213,12 +213,25 @@ def register(plugin: Any) -> None:
     checked_hooks(plugin, _name_of(plugin))
     if plugin not in _registered:
         _registered.append(plugin)
-        installed.cache_clear()
+        look_again()
+
+
+def look_again() -> None:
+    """Let whoever asks next what is `installed` look at what there is."""
+    _installed.cache_clear()
+
+
+def installed(allow: tuple[str, ...] | None = None, block: tuple[str, ...] = ()) -> Catalog:
+    """The catalog of this process: installed plugins and those registered by code."""
+    return _installed(allow, block, _are_hidden())
+
+
+def _are_hidden() -> bool:
+    return bool(os.environ.get("TOCSIN_DISABLE_PLUGIN_AUTOLOAD"))
 
 
 @cache
-def installed(allow: tuple[str, ...] | None = None, block: tuple[str, ...] = ()) -> Catalog:
-    """The catalog of this process: installed plugins and those registered by code."""
+def _installed(allow: tuple[str, ...] | None, block: tuple[str, ...], hidden: bool) -> Catalog:  # noqa: ARG001
     catalog = Catalog()
     catalog.load(discovered(), allow=allow, block=block)
     for plugin in _registered:

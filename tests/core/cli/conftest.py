@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from support.shell import CONFIG, FLOW, Shell
-from tocsin.plugins.catalog import installed
+from tocsin.plugins.catalog import look_again
 
 
 @pytest.fixture
@@ -19,9 +19,9 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
     monkeypatch.setenv("TOCSIN_SPILL_DIR", str(tmp_path / "spill"))
     monkeypatch.setenv("TOCSIN_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.delenv("TOCSIN_CONFIG", raising=False)
-    installed.cache_clear()
+    look_again()
     yield Shell(tmp_path)
-    installed.cache_clear()
+    look_again()
 
 
 @pytest.fixture
@@ -53,6 +53,6 @@ def install(empty: Shell, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2\n", encoding="utf-8")
         (info / "entry_points.txt").write_text(f"[tocsin]\n{name} = {name}\n", encoding="utf-8")
         monkeypatch.delitem(sys.modules, name, raising=False)
-        installed.cache_clear()
+        look_again()
 
     return install

@@ -168,4 +168,4 @@ def test_check_knows_the_filters_of_plugins_and_names_others() -> None:
         assert [each.code for each in problems(source_of_text(CONFIG)) if each.code == "E801"] == []
     finally:
         catalog._registered.remove(plugin)
-        catalog.installed.cache_clear()
+        catalog.look_again()
