@@ -28,6 +28,7 @@ _SHARE = 4  # times as long as a transaction took the store is left to those who
 _GATHER = 0.02  # seconds more while the threads need nothing of the next
 _ENOUGH = 64  # ended attempts that are recorded without waiting for more
 _TELLING = 60.0  # seconds after which an observer that was told of a delivery is waited for no more
+_NO_HOPE = 10.0  # seconds; a store that has not answered for so long is not waited for at an end
 _RECORDED = 1.0  # seconds for what was cut off at the end to be recorded
 
 
@@ -72,6 +73,7 @@ class Worker:
         self._store = store
         self._threads = Threads("deliveries wait for threads that cannot be had", _log, begin)
         self._crew = Crew(self._settings.threads, self._deliver, self._threads, clock)
+        self._outage = Outage("deliveries", _log, clock)
         self._dispatcher: threading.Thread | None = None
         self._news = 0  # how often something ended, for whoever waits for it
         self._nothing_due = False
@@ -113,9 +115,10 @@ class Worker:
 
         What is due later is not waited for, nor are channels that are left alone, or held back by their rate, for
         longer, nor anything where no threads can be had; what a dead process had claimed is due now. Raises StoreError
-        where nobody can tell what is left.
+        where nobody can tell what is left, as soon as the store has not answered for ten seconds.
         """
-        ends = self._clock.monotonic() + within.total_seconds()
+        begun = self._clock.monotonic()
+        ends = begun + within.total_seconds()
         self._store.release(is_alive, now=self._clock.now())
         self.wake()
         while True:
@@ -123,6 +126,9 @@ class Worker:
             deadline = self._clock.now() + timedelta(seconds=max(0.0, remaining))  # the clock may be set meanwhile
             with self._changed:
                 seen, quiet = self._news, self._is_quiet(deadline)
+            waited = self._clock.monotonic() - begun
+            if waited >= _NO_HOPE and (refusal := self._outage.refusal(_NO_HOPE)):
+                raise StoreError(str(refusal)) from refusal
             if quiet or remaining <= 0:
                 left, hopeless = self._bank.left(deadline, ends)
                 if left <= hopeless or remaining <= 0 or self._dispatcher is None:
@@ -156,7 +162,7 @@ class Worker:
     # ------------------------------------------------------------ dispatching
 
     def _dispatch(self) -> None:
-        moving, outage = False, Outage("deliveries", _log, self._clock)
+        moving, outage = False, self._outage
         while True:
             with self._changed:
                 if moving and not self._stopping:

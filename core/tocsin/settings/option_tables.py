@@ -25,7 +25,7 @@ class GroupTable(Table):
 
     by: tuple[Text, ...] | None = None
     wait: Wait | None = None
-    interval: Wait | None = None
+    interval: LongerThanNothing | None = None
     repeat: OrOff[LongerThanNothing] | None = None
     """`false`: no reminders."""
 

@@ -27,6 +27,8 @@ class Refusing(SqliteStore):
     """A store that refuses while it is told to."""
 
     refuses = False
+    released = False
+    """Whether what dead processes had claimed may be given back all the same."""
     asked = 0
 
     def _ask(self) -> None:
@@ -39,7 +41,8 @@ class Refusing(SqliteStore):
         return super().exchange(*given, **more)
 
     def release(self, *given: Any, **more: Any) -> Any:
-        self._ask()
+        if not self.released:
+            self._ask()
         return super().release(*given, **more)
 
 
@@ -85,6 +88,31 @@ def test_a_worker_says_that_the_store_answers_again_and_how_long_it_did_not(
         ("ERROR", "deliveries wait: the disk is full"),
         ("WARNING", "the store answers again after 1 min 20 s; deliveries go on"),
     ]
+
+
+def test_a_store_that_does_not_answer_is_not_waited_for_until_the_end_of_a_drain(world: World) -> None:
+    store = world.store
+    assert isinstance(store, Refusing)
+    world.plan("e1", "ops")
+    store.refuses = True
+    world.worker.wake()
+    world.until(lambda: store.asked > 0)
+    caught: list[BaseException] = []
+
+    def drain() -> None:
+        try:
+            world.worker.drain(timedelta(hours=1))
+        except StoreError as error:
+            caught.append(error)
+
+    store.released = True
+    draining = threading.Thread(target=drain, daemon=True)
+    draining.start()
+    while draining.is_alive() and world.clock.monotonic() < 3000:
+        world.clock.advance(0.5)
+        draining.join(0.01)
+    assert [str(error) for error in caught] == ["the disk is full"]
+    assert 10 <= world.clock.monotonic() < 60
 
 
 class Silent:

@@ -143,15 +143,11 @@ def test_recover_is_inherited_key_by_key_and_said_in_one_word(loaded: Loaded) ->
 
 
 def test_group_without_a_key_is_as_documented_and_gives_way_to_what_is_written(loaded: Loaded) -> None:
-    text = (
-        "[[routes]]\ngroup={}\n[[routes]]\ngroup={repeat='30s'}\n[[routes]]\ngroup={interval='6h'}\n"
-        "[[routes]]\ngroup={interval='0s'}\n"
-    )
-    usual, often, rare, at_once = (each.group for each in options(loaded, text))
+    text = "[[routes]]\ngroup={}\n[[routes]]\ngroup={repeat='30s'}\n[[routes]]\ngroup={interval='6h'}\n"
+    usual, often, rare = (each.group for each in options(loaded, text))
     assert usual == Grouping(("project", "flow"), 10 * SECOND, 2 * MINUTE, 4 * HOUR)
     assert often == Grouping(interval=30 * SECOND, repeat=30 * SECOND)
     assert rare == Grouping(interval=6 * HOUR, repeat=6 * HOUR)
-    assert at_once == Grouping(interval=timedelta(0))
 
 
 def test_send_to_nowhere_is_no_silence_about_it(loaded: Loaded) -> None:
@@ -176,6 +172,7 @@ def test_a_text_is_a_config_as_a_file_is(tmp_path: Any) -> None:
         ("group={wait=10}", '2:13 E107 route 1 group.wait = 10: write it with its unit: "10s"'),
         ("group={wait='-5s'}", "2:13 E310 route 1 group.wait: '-5s' is negative"),
         ("group={interval='soon'}", "2:17 E107 route 1 group.interval: expected a duration such as"),
+        ("group={interval='0s'}", "2:17 E310 route 1 group.interval: must be longer than nothing"),
         ("group={repeat='0s'}", "2:15 E310 route 1 group.repeat: must be longer than nothing"),
         ("group={repeat=true}", "2:15 E107 route 1 group.repeat"),
         ("group={by='flow'}", '2:11 E107 route 1 group.by: expects a list, found text; write ["flow"]'),
