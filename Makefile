@@ -12,7 +12,7 @@ test:  ## all tests, in as many processes as there are cores
 	$(BIN)pytest -n auto
 
 unit:  ## all but the acceptance tests: what to run while writing, in under two minutes
-	$(BIN)pytest -n auto --ignore=tests/acceptance
+	$(BIN)pytest -n $$(($$(getconf _NPROCESSORS_ONLN) * 2)) --ignore=tests/acceptance  # many of them wait for something
 
 lint:
 	$(BIN)ruff check .
