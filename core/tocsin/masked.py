@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from functools import lru_cache
 
-from tocsin_hooks.masking import known, mask, mask_head, mask_tail, without_known
+from tocsin_hooks.masking import known, mask_head, mask_tail, without_known
 
 _traces = logging.Formatter()
 _LOGGED = 200_000  # characters of a record; to look for secrets in a text of 30 MB would hold a run for ten seconds
@@ -61,9 +61,9 @@ def masked(text: str | None) -> str:
     >>> masked("denied: Authorization: Bearer abc123"), masked(None)
     ('denied: Authorization: ***', '')
     """
-    return _masked_text(text[:_SHOWN], len(known)) if text else ""
+    return _masked_text(text[: 4 * _SHOWN], len(known)) if text else ""
 
 
 @lru_cache(1024)  # most states of a run say the same
 def _masked_text(text: str, secrets_known: int) -> str:  # noqa: ARG001  (a secret revealed since makes another answer)
-    return mask(text)
+    return mask_head(text, _SHOWN)

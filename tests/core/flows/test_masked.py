@@ -14,7 +14,7 @@ from tocsin.clock import ManualClock
 from tocsin.flows.flow import Flow
 from tocsin.flows.notes import email_message_formatter, slack_message_formatter
 from tocsin.flows.task import task
-from tocsin.masked import Masked, logger
+from tocsin.masked import Masked, logger, masked
 from tocsin.runs import run_flow
 from tocsin_hooks.masking import remember
 from tocsin_hooks.secrets import Secret
@@ -133,3 +133,11 @@ def test_of_a_text_without_measure_little_is_logged_and_no_secret_that_is_cut_in
         assert "***" in text
         assert "hunt" not in text
         assert "more " not in text
+
+
+def test_of_what_a_state_says_no_secret_is_shown_that_is_cut_in_two() -> None:
+    remember("hunter2-and-more")
+    shown = masked("hunter2-and-more " * 10_000)
+    assert 1_000 < len(shown) <= 4_000
+    assert "***" in shown
+    assert "hunt" not in shown

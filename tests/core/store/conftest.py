@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from support.outboxes import KINDS, Database, Writing
+from support.postgres import Server, shared_server
+from tocsin.store.postgres import PostgresStore
 from tocsin.store.protocol import Store
 
 
@@ -26,3 +28,23 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
 @pytest.fixture
 def write() -> Writing:
     return Writing()
+
+
+@pytest.fixture
+def server() -> Server:
+    return shared_server()
+
+
+@pytest.fixture
+def open_store(server: Server, tmp_path: Path) -> Iterator[Callable[..., PostgresStore]]:
+    """Opens handles on one database of PostgreSQL; all are closed in the end."""
+    stores = []
+
+    def open_one(**more: str) -> PostgresStore:
+        url = server.url(tmp_path, **more)
+        stores.append(PostgresStore(lambda: url))
+        return stores[-1]
+
+    yield open_one
+    for store in stores:
+        store.close()

@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from support.outboxes import KEY, MINUTE, NOON, Writing
-from support.postgres import CutCommits, Server, own_server, shared_server
+from support.postgres import CutCommits, Server, own_server
 from tocsin.clock import ManualClock
 from tocsin.store.lanes import LANE_PATIENCE
 from tocsin.store.postgres import PostgresStore
@@ -27,26 +27,6 @@ from tocsin.store.records import Cell, Incident, Planned, Status, StoreError
 from tocsin_hooks.messages import Action, Reason
 
 Open = Callable[..., PostgresStore]
-
-
-@pytest.fixture
-def server() -> Server:
-    return shared_server()
-
-
-@pytest.fixture
-def open_store(server: Server, tmp_path: Path) -> Iterator[Open]:
-    """Opens handles on one database; all are closed in the end."""
-    stores = []
-
-    def open_one(**more: str) -> PostgresStore:
-        url = server.url(tmp_path, **more)
-        stores.append(PostgresStore(lambda: url))
-        return stores[-1]
-
-    yield open_one
-    for store in stores:
-        store.close()
 
 
 @pytest.fixture

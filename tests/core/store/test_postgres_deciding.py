@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from support.outboxes import KEY, MINUTE, NOON, Writing
-from support.postgres import CutCommits, Server, shared_server
+from support.postgres import CutCommits, Server
 from tocsin.store.postgres import PostgresStore
 from tocsin.store.postgres_deciding import Piece
 from tocsin.store.postgres_schema import lock_number
@@ -69,11 +69,6 @@ class Trips:
 
 
 @pytest.fixture
-def server() -> Server:
-    return shared_server()
-
-
-@pytest.fixture
 def trips(server: Server) -> Iterator[Trips]:
     proxy = Trips(server)
     yield proxy
@@ -81,20 +76,6 @@ def trips(server: Server) -> Iterator[Trips]:
 
 
 Open = Callable[..., PostgresStore]
-
-
-@pytest.fixture
-def open_store(server: Server, tmp_path: Path) -> Iterator[Open]:
-    stores = []
-
-    def open_one(**more: str) -> PostgresStore:
-        url = server.url(tmp_path, **more)
-        stores.append(PostgresStore(lambda: url))
-        return stores[-1]
-
-    yield open_one
-    for store in stores:
-        store.close()
 
 
 @pytest.fixture
