@@ -15,9 +15,12 @@ from tocsin.routing.silences import Silence
 from tocsin.settings.settings import Config, StoreSettings
 from tocsin.store.checkup import damaged_beside
 from tocsin.store.summary import ChannelSummary, StoreSummary
+from tocsin_hooks.messages import Reason
 
 STUCK = timedelta(minutes=15)
 """How long something may wait before somebody has to look."""
+_LASTING = (Reason.CONFIG, Reason.AUTH)
+"""Why tries fail until somebody mends the channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,9 @@ def _channels(condition: Condition) -> Iterator[str]:
             )
         if is_stuck(channel, condition.at):
             yield _stuck(channel, attended=condition.attended)
+        elif is_set_up_wrong(channel):
+            what = _waits(channel)
+            yield f"{what}, and the last try failed ({channel.last_reason}): 'tocsin test {name}' says what is wrong"
 
 
 def is_stuck(channel: ChannelSummary, now: datetime) -> bool:
@@ -141,6 +147,21 @@ def is_stuck(channel: ChannelSummary, now: datetime) -> bool:
     if channel.oldest is None or channel.oldest >= since:
         return False
     return channel.last_success is None or channel.last_success < since
+
+
+def is_set_up_wrong(channel: ChannelSummary) -> bool:
+    """Whether something waits for a channel that lacked a secret, or was refused with it, since: no wait mends that.
+
+    >>> from dataclasses import replace
+    >>> from datetime import UTC
+    >>> noon = datetime(2026, 1, 2, 12, tzinfo=UTC)
+    >>> waits = ChannelSummary("ops", pending=1, oldest=noon, last_failure=noon)
+    >>> [is_set_up_wrong(replace(waits, last_reason=reason)) for reason in ("config", "auth", "network")]
+    [True, True, False]
+    """
+    if channel.oldest is None or channel.last_failure is None or channel.last_failure < channel.oldest:
+        return False  # what was sent again waits since then
+    return channel.last_reason in _LASTING and (channel.last_success or channel.oldest) <= channel.last_failure
 
 
 def is_neglected(channel: ChannelSummary, now: datetime) -> bool:
@@ -159,13 +180,16 @@ def is_neglected(channel: ChannelSummary, now: datetime) -> bool:
 
 
 def _stuck(channel: ChannelSummary, *, attended: bool) -> str:
-    oldest = "" if channel.oldest is None else f", the oldest since {_utc(channel.oldest)}"
-    one = channel.waiting == 1
-    waits = f"{_deliveries(channel.waiting)} {'waits' if one else 'wait'} for '{channel.name}'{oldest}"
+    waits = _waits(channel)
     if channel.failing_since is not None:
         why = f" ({channel.last_reason})" if channel.last_reason else ""
         return f"{waits}, and every try since {_utc(channel.failing_since)} failed{why}"
     return f"{waits}, and nobody delivers: " + ("look at the hub's log" if attended else "run 'tocsin hub'")
+
+
+def _waits(channel: ChannelSummary) -> str:
+    oldest = "" if channel.oldest is None else f", the oldest since {_utc(channel.oldest)}"
+    return f"{_deliveries(channel.waiting)} {'waits' if channel.waiting == 1 else 'wait'} for '{channel.name}'{oldest}"
 
 
 def _untold(condition: Condition) -> Iterator[str]:

@@ -98,6 +98,21 @@ def test_dead_deliveries_need_somebody_and_say_why_and_what_shows_them(walled: S
     assert "s3cr3t" not in shown + json.dumps(told)
 
 
+def test_a_channel_that_lacks_what_it_needs_needs_somebody_at_once(shell: Shell, install: Install) -> None:
+    lacks = WALL.replace("Reason.AUTH", "Reason.CONFIG").replace(", permanent=True", "")
+    install("tocsin_wall", lacks)
+    shell.write(WALLED)
+    with hub_of_2024() as (hub, clock):
+        clock.advance(datetime.now(UTC) - clock.now())
+        assert hub.outbox is not None
+        hub.store_event(hub.outbox, event_of(LOAD, clock))
+    assert shell.json("status")["troubles"] == [], "nobody has tried yet"
+    shell.unchecked("tick")
+    [trouble] = shell.json("status", code=1)["troubles"]
+    assert trouble.startswith("1 delivery waits for 'wall', the oldest since ")
+    assert trouble.endswith(", and the last try failed (config): 'tocsin test wall' says what is wrong")
+
+
 def test_dead_deliveries_that_were_revived_need_nobody(walled: Shell) -> None:
     happen(LOAD)
     walled("tick")
